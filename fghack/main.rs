@@ -1,0 +1,3 @@
+//! fghack.
+
+fn main() {}

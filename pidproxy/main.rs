@@ -1,0 +1,3 @@
+//! pidproxy.
+
+fn main() {}

@@ -1,0 +1,8 @@
+//! What is true on disk: the files, bytes and rules that the programs of the suite share.
+//!
+//! The programs meet only in the file system; none reaches into another. This library is the map of
+//! what they find there. `ARCHITECTURE.md` tells who uses which module.
+
+pub mod report;
+pub mod signal;
+pub mod tai64n;

@@ -1,0 +1,3 @@
+//! supervise.
+
+fn main() {}

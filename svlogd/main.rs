@@ -1,0 +1,3 @@
+//! svlogd.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! svscan.
+
+fn main() {}
