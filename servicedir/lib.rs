@@ -3,6 +3,12 @@
 //! The programs meet only in the file system; none reaches into another. This library is the map of
 //! what they find there. `ARCHITECTURE.md` tells who uses which module.
 
+pub mod control;
+pub mod layout;
+pub mod lock;
+pub mod process;
 pub mod report;
 pub mod signal;
+pub mod status;
 pub mod tai64n;
+pub mod wait;

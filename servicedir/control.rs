@@ -1,0 +1,143 @@
+//! The control FIFO: one byte a command.
+//!
+//! The bytes are daemontools' (`u d o p c h a i t k x`), runit's and daemontools-encore's
+//! (`q 1 2`, `w`), and this suite's own `r` (restart) and `z` (detach). A supervise ignores a byte
+//! that it does not know.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+use crate::signal::Signal;
+
+/// A command to a supervise.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Control {
+    /// `u`: start, and restart when it ends.
+    Up,
+    /// `d`: stop, and do not restart.
+    Down,
+    /// `o`: start, and do not restart.
+    Once,
+    /// `r`: stop as by `d`, then up again; a service that is down comes up.
+    Restart,
+    /// `x`: supervise exits as soon as the service is down.
+    Exit,
+    /// `z`: supervise exits now and leaves the service running.
+    Detach,
+    /// A signal to the service: `p` STOP, `c` CONT, `h` HUP, `a` ALRM, `i` INT, `t` TERM, `k` KILL,
+    /// `q` QUIT, `1` USR1, `2` USR2, `w` WINCH.
+    Signal(Signal),
+}
+
+impl Control {
+    /// Every command with its byte: the one list that both directions read.
+    pub const ALL: [(u8, Self); 17] = [
+        (b'u', Self::Up),
+        (b'd', Self::Down),
+        (b'o', Self::Once),
+        (b'r', Self::Restart),
+        (b'x', Self::Exit),
+        (b'z', Self::Detach),
+        (b'p', Self::Signal(Signal::STOP)),
+        (b'c', Self::Signal(Signal::CONT)),
+        (b'h', Self::Signal(Signal::HUP)),
+        (b'a', Self::Signal(Signal::ALRM)),
+        (b'i', Self::Signal(Signal::INT)),
+        (b't', Self::Signal(Signal::TERM)),
+        (b'k', Self::Signal(Signal::KILL)),
+        (b'q', Self::Signal(Signal::QUIT)),
+        (b'1', Self::Signal(Signal::USR1)),
+        (b'2', Self::Signal(Signal::USR2)),
+        (b'w', Self::Signal(Signal::WINCH)),
+    ];
+
+    /// The command of a byte.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == byte)
+            .map(|(_, control)| *control)
+    }
+
+    /// The byte of a command; `None` for a signal that has none.
+    #[must_use]
+    pub fn byte(self) -> Option<u8> {
+        Self::ALL
+            .iter()
+            .find(|(_, known)| *known == self)
+            .map(|(byte, _)| *byte)
+    }
+}
+
+/// Opens a FIFO for writing, without waiting for a reader.
+///
+/// # Errors
+/// `ENXIO`: nobody reads it, so no supervise is there. `EINVAL`: the file is no FIFO. Otherwise as
+/// open(2).
+pub fn open_for_writing(path: &Path) -> io::Result<OwnedFd> {
+    let fifo = rustix::fs::open(
+        path,
+        OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    require_fifo(&fifo)?;
+    Ok(fifo)
+}
+
+/// Fails with `EINVAL` when the descriptor is not that of a FIFO: bytes would only pile up in a file.
+///
+/// # Errors
+/// As said, or as fstat(2).
+pub fn require_fifo(fifo: &OwnedFd) -> rustix::io::Result<()> {
+    let mode = rustix::fs::fstat(fifo)?.st_mode;
+    if FileType::from_raw_mode(mode) == FileType::Fifo {
+        Ok(())
+    } else {
+        Err(rustix::io::Errno::INVAL)
+    }
+}
+
+/// Whether a supervise holds the `ok` FIFO at `path` open: opening it for writing then succeeds.
+///
+/// # Errors
+/// As open(2), but for the two that mean no: `ENXIO` (nobody reads it) and `ENOENT`.
+pub fn is_supervised(ok: &Path) -> io::Result<bool> {
+    match rustix::fs::open(
+        ok,
+        OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) {
+        Ok(_) => Ok(true),
+        Err(rustix::io::Errno::NXIO | rustix::io::Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_names_one_command_and_back() {
+        for (byte, control) in Control::ALL {
+            assert_eq!(Control::from_byte(byte), Some(control));
+            assert_eq!(control.byte(), Some(byte));
+        }
+    }
+
+    #[test]
+    fn all_other_bytes_are_unknown() {
+        let known: Vec<u8> = Control::ALL.iter().map(|(byte, _)| *byte).collect();
+        for byte in 0..=u8::MAX {
+            assert_eq!(
+                Control::from_byte(byte).is_some(),
+                known.contains(&byte),
+                "{byte}"
+            );
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The names in a service directory, and where a service keeps its state.
+//!
+//! The state lives in `supervise/` of the service directory, unless the environment has
+//! `SUPERVISEDIR` (as daemontools-encore defines it: a relative value replaces the name `supervise`,
+//! an absolute one is the folder that holds the states of all services, each under its service
+//! directory's path with `:` for `/`).
+//!
+//! A link `worker@1` to a directory of another name is an *instance* of that directory: a service of
+//! its own, whose state lives in `supervise@1/`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The service itself, in the foreground.
+pub const RUN: &str = "run";
+/// What is run after every end of `run`.
+pub const FINISH: &str = "finish";
+/// If it exists, the service is not started until asked.
+pub const DOWN: &str = "down";
+/// The service that reads this one's stdout.
+pub const LOG: &str = "log";
+/// The service that reads this one's stderr.
+pub const ERRLOG: &str = "errlog";
+/// One file an option.
+pub const OPTIONS: &str = "options";
+/// The health check.
+pub const CHECK: &str = "check";
+/// runit's scripts that run in place of signals.
+pub const CONTROL_SCRIPTS: &str = "control";
+
+/// In the state directory: locked while a supervise lives; holds its pid as text.
+pub const LOCK: &str = "lock";
+/// In the state directory: the FIFO of commands.
+pub const CONTROL: &str = "control";
+/// In the state directory: the FIFO that opens for writing exactly while a supervise lives.
+pub const OK: &str = "ok";
+/// In the state directory: see [`crate::status`].
+pub const STATUS: &str = "status";
+/// In the state directory: runit's text file with the pid, empty when down.
+pub const PID: &str = "pid";
+/// In the state directory: runit's text file with the state in words.
+pub const STAT: &str = "stat";
+/// In the state directory: the socket of services that say `ready: notify`.
+pub const NOTIFY: &str = "notify";
+
+/// The variable that moves the state out of the service directory.
+pub const SUPERVISEDIR: &str = "SUPERVISEDIR";
+/// The variable that names the scan directory for clients.
+pub const SVDIR: &str = "SVDIR";
+/// The scan directory where `SVDIR` is not set.
+pub const DEFAULT_SVDIR: &str = "/service";
+
+/// A service directory: its path as the user gave it, its names, and the path of its state directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// The path as it was given, without slashes at its end.
+    pub dir: PathBuf,
+    /// The service's name: the last component, `foo/log` for a log service.
+    pub name: OsString,
+    /// What follows the `@` of an instance.
+    pub instance: Option<OsString>,
+    /// The state directory, to be used from where `dir` is valid.
+    pub state: PathBuf,
+}
+
+impl Layout {
+    /// The layout of the service directory at `dir`, with `SUPERVISEDIR` from the environment.
+    ///
+    /// # Errors
+    /// The directory cannot be resolved, where its real path is needed.
+    pub fn of(dir: &Path) -> io::Result<Self> {
+        Self::with_supervisedir(dir, std::env::var_os(SUPERVISEDIR).as_deref())
+    }
+
+    /// The layout with an explicit value of `SUPERVISEDIR`.
+    ///
+    /// # Errors
+    /// As [`Layout::of`].
+    pub fn with_supervisedir(dir: &Path, supervisedir: Option<&OsStr>) -> io::Result<Self> {
+        let dir = without_trailing_slashes(dir);
+        let instance = instance_of(&dir);
+        let supervisedir = supervisedir
+            .filter(|value| !value.is_empty())
+            .unwrap_or(OsStr::new("supervise"));
+        let mut state = if Path::new(supervisedir).is_absolute() {
+            Path::new(supervisedir)
+                .join(flattened(&fs::canonicalize(&dir)?))
+                .into_os_string()
+        } else {
+            dir.join(supervisedir).into_os_string()
+        };
+        if let Some(instance) = &instance {
+            state.push("@");
+            state.push(instance);
+        }
+        Ok(Self {
+            name: name_of(&dir)?,
+            instance,
+            state: PathBuf::from(state),
+            dir,
+        })
+    }
+
+    /// The path of a file in the state directory.
+    #[must_use]
+    pub fn state_file(&self, name: &str) -> PathBuf {
+        self.state.join(name)
+    }
+
+    /// The name of the group: the part before the `@` for an instance, else the service's name.
+    #[must_use]
+    pub fn group(&self) -> &OsStr {
+        match &self.instance {
+            None => &self.name,
+            Some(instance) => {
+                let length = self.name.len().saturating_sub(instance.len() + 1);
+                OsStr::from_bytes(self.name.as_bytes().get(..length).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The instance that the path names: the part after `@`, if the path is a link `NAME@INSTANCE` to a
+/// directory that is not itself called that.
+#[must_use]
+pub fn instance_of(dir: &Path) -> Option<OsString> {
+    let name = dir.file_name()?;
+    let at = name.as_bytes().iter().position(|byte| *byte == b'@')?;
+    let instance = name
+        .as_bytes()
+        .get(at + 1..)
+        .filter(|rest| !rest.is_empty() && at > 0)?;
+    let is_link = fs::symlink_metadata(dir).is_ok_and(|meta| meta.file_type().is_symlink());
+    if !is_link || fs::canonicalize(dir).is_ok_and(|target| target.file_name() == Some(name)) {
+        return None;
+    }
+    Some(OsStr::from_bytes(instance).to_os_string())
+}
+
+/// The directory that a client means by `name`: itself if it has a slash or is a directory here, else
+/// the one of that name in `$SVDIR` (`/service`).
+#[must_use]
+pub fn find_service(name: &OsStr) -> PathBuf {
+    let here = PathBuf::from(name);
+    if name.as_bytes().contains(&b'/') || here.is_dir() {
+        return here;
+    }
+    let scan = std::env::var_os(SVDIR).filter(|value| !value.is_empty());
+    Path::new(scan.as_deref().unwrap_or(OsStr::new(DEFAULT_SVDIR))).join(here)
+}
+
+/// `/service/a` as the one name `service:a`.
+fn flattened(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes();
+    let bytes = bytes.strip_prefix(b"/").unwrap_or(bytes);
+    OsString::from_vec(
+        bytes
+            .iter()
+            .map(|byte| if *byte == b'/' { b':' } else { *byte })
+            .collect(),
+    )
+}
+
+fn name_of(dir: &Path) -> io::Result<OsString> {
+    let real;
+    let named = match dir.components().next_back() {
+        Some(std::path::Component::Normal(_)) => dir,
+        _ => {
+            real = fs::canonicalize(dir)?;
+            &real
+        }
+    };
+    let Some(last) = named.file_name() else {
+        return Ok(OsString::from("/"));
+    };
+    let parent = named.parent().and_then(Path::file_name);
+    match parent {
+        Some(parent) if last == LOG || last == ERRLOG => Ok([parent, last].join(OsStr::new("/"))),
+        _ => Ok(last.to_os_string()),
+    }
+}
+
+fn without_trailing_slashes(dir: &Path) -> PathBuf {
+    let bytes = dir.as_os_str().as_bytes();
+    let length = bytes
+        .iter()
+        .rposition(|byte| *byte != b'/')
+        .map_or(bytes.len().min(1), |last| last + 1);
+    PathBuf::from(OsStr::from_bytes(bytes.get(..length).unwrap_or(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn layout(dir: &str, supervisedir: Option<&str>) -> Layout {
+        Layout::with_supervisedir(Path::new(dir), supervisedir.map(OsStr::new)).unwrap()
+    }
+
+    #[test]
+    fn the_state_lives_in_supervise_beside_run() {
+        let layout = layout("/service/foo/", None);
+        assert_eq!(
+            layout.state_file(STATUS),
+            Path::new("/service/foo/supervise/status")
+        );
+        assert_eq!(layout.name, "foo");
+        assert_eq!(layout.group(), "foo");
+    }
+
+    #[test]
+    fn a_relative_supervisedir_replaces_the_name() {
+        assert_eq!(
+            layout("/service/foo", Some("run-state")).state,
+            Path::new("/service/foo/run-state")
+        );
+    }
+
+    #[test]
+    fn an_absolute_supervisedir_holds_the_flattened_path() {
+        assert_eq!(
+            layout("/usr/bin/..", Some("/run/sv")).state,
+            Path::new("/run/sv/usr")
+        );
+        assert_eq!(
+            layout("/dev/fd/..", Some("/run/sv")).state.parent(),
+            Some(Path::new("/run/sv"))
+        );
+    }
+
+    #[test]
+    fn a_log_service_is_named_with_its_main_service() {
+        assert_eq!(layout("/service/foo/log", None).name, "foo/log");
+        assert_eq!(layout("foo/errlog//", None).name, "foo/errlog");
+    }
+
+    #[test]
+    fn a_link_with_an_at_sign_is_an_instance_of_its_target() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        fs::create_dir(at("worker")).unwrap();
+        fs::create_dir(at("getty@tty1")).unwrap();
+        symlink("worker", at("worker@1")).unwrap();
+        fs::create_dir(at("scan")).unwrap();
+        symlink("../getty@tty1", at("scan/getty@tty1")).unwrap();
+
+        let worker = Layout::with_supervisedir(&at("worker@1/"), None).unwrap();
+        assert_eq!(worker.state, at("worker@1/supervise@1"));
+        assert_eq!(
+            (worker.name.to_str(), worker.group().to_str()),
+            (Some("worker@1"), Some("worker"))
+        );
+        assert_eq!(worker.instance.as_deref(), Some(OsStr::new("1")));
+        assert_eq!(
+            Layout::with_supervisedir(&at("getty@tty1"), None)
+                .unwrap()
+                .instance,
+            None
+        );
+        assert_eq!(
+            Layout::with_supervisedir(&at("scan/getty@tty1"), None)
+                .unwrap()
+                .instance,
+            None
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! Which process a pid means: the pid with its start time names one process of this boot for ever.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+
+use rustix::process::{Pid, PidfdFlags};
+
+/// A process, named so that a reused pid is not mistaken for it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Identity {
+    /// The process id.
+    pub pid: Pid,
+    /// When it started: field 22 of `/proc/PID/stat`, in clock ticks since the boot (proc(5)). 0 if
+    /// that could not be read; such an identity matches no process.
+    pub start: u64,
+}
+
+impl Identity {
+    /// The identity of the process that has this pid now.
+    #[must_use]
+    pub fn of(pid: Pid) -> Self {
+        Self {
+            pid,
+            start: start_time(pid).unwrap_or(0),
+        }
+    }
+
+    /// A descriptor of the process, if it still is the one that is meant; a zombie is.
+    ///
+    /// # Errors
+    /// `ESRCH`: it is gone, or its pid belongs to another process now. Otherwise as pidfd_open(2)
+    /// (Linux 5.3).
+    pub fn open(self) -> rustix::io::Result<OwnedFd> {
+        let descriptor = rustix::process::pidfd_open(self.pid, PidfdFlags::NONBLOCK)?;
+        // Only now is the start time asked for: if it is the right one, the process that existed
+        // since then is the one that was opened.
+        match start_time(self.pid) {
+            Ok(start) if start == self.start && start != 0 => Ok(descriptor),
+            _ => Err(rustix::io::Errno::SRCH),
+        }
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`.
+fn start_time(pid: Pid) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
+    field(&stat, 22)
+        .and_then(|text| text.parse().ok())
+        .ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// A field of `/proc/PID/stat` by its number in proc(5), from 3 on: the second, the command's name in
+/// parentheses, may itself hold blanks and parentheses.
+fn field(stat: &str, number: usize) -> Option<&str> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?)
+}
+
+/// The world in which a pid means something: a boot, and a pid namespace of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct World {
+    /// `/proc/sys/kernel/random/boot_id`, as 16 bytes; zeros if it cannot be read.
+    pub boot: [u8; 16],
+    /// The inode of `/proc/self/ns/pid`; 0 if it cannot be read.
+    pub pid_namespace: u64,
+}
+
+impl World {
+    /// This process's world.
+    #[must_use]
+    pub fn here() -> Self {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino());
+        Self {
+            boot: parse_uuid(boot.trim()).unwrap_or_default(),
+            pid_namespace: namespace,
+        }
+    }
+
+    /// Whether pids recorded in `other` mean the same processes here. Never so where the world is
+    /// not known.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self == other && self.boot != [0; 16] && self.pid_namespace != 0
+    }
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|c| *c != '-')
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
+    let mut bytes = [0; 16];
+    if digits.len() != 32 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = u8::try_from(high << 4 | low).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_found_by_its_identity() {
+        let identity = Identity::of(rustix::process::getpid());
+        assert!(identity.start > 0);
+        identity.open().unwrap();
+    }
+
+    #[test]
+    fn another_start_time_is_another_process() {
+        let identity = Identity::of(rustix::process::getpid());
+        let forged = Identity {
+            start: identity.start + 1,
+            ..identity
+        };
+        assert_eq!(forged.open().unwrap_err(), rustix::io::Errno::SRCH);
+        let unknown = Identity {
+            start: 0,
+            ..identity
+        };
+        assert_eq!(unknown.open().unwrap_err(), rustix::io::Errno::SRCH);
+    }
+
+    #[test]
+    fn a_command_name_cannot_shift_the_fields() {
+        let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        assert_eq!(field(stat, 3), Some("S"));
+        assert_eq!(field(stat, 22), Some("4711"));
+    }
+
+    #[test]
+    fn an_unknown_world_is_no_world() {
+        assert!(World::here().is(&World::here()));
+        assert!(!World::default().is(&World::default()));
+        assert!(!World::here().is(&World {
+            boot: [1; 16],
+            ..World::here()
+        }));
+    }
+}
