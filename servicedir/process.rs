@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags};
 
@@ -40,6 +41,32 @@ impl Identity {
             Ok(start) if start == self.start && start != 0 => Ok(descriptor),
             _ => Err(rustix::io::Errno::SRCH),
         }
+    }
+
+    /// When it started, on the monotonic clock, of which `now` is the time now.
+    #[must_use]
+    pub fn started(self, now: Instant) -> Instant {
+        let ticks = rustix::param::clock_ticks_per_second().max(1);
+        let millis = self.start.saturating_mul(1000) / ticks;
+        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let uptime = Duration::try_from(boot).unwrap_or_default();
+        now.checked_sub(uptime.saturating_sub(Duration::from_millis(millis)))
+            .unwrap_or(now)
+    }
+}
+
+impl Identity {
+    /// The wait status of the process while it is a zombie: field 52 of `/proc/PID/stat`. `None` once
+    /// it is reaped, without the right to know (the field is 0 then), and, since that looks the same,
+    /// for exit code 0.
+    #[must_use]
+    pub fn zombie_status(self) -> Option<i32> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero())).ok()?;
+        let is_this = field(&stat, 22)?.parse() == Ok(self.start) && field(&stat, 3) == Some("Z");
+        field(&stat, 52)?
+            .parse()
+            .ok()
+            .filter(|status| is_this && *status != 0)
     }
 }
 
