@@ -2,6 +2,12 @@
 //! example, every control byte, every offset of the status record, every state.
 //!
 //! Not tested: that its sentences are true.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -268,7 +274,8 @@ fn every_offset_of_the_record_stands_there() {
 
 #[test]
 fn every_flag_and_every_kind_of_end_stands_there() {
-    let flags: [(u8, fn(&mut Record)); 6] = [
+    type Set = fn(&mut Record);
+    let flags: [(u8, Set); 6] = [
         (0, |record| record.ready = true),
         (1, |record| record.tells_ready = true),
         (2, |record| record.exiting = true),
