@@ -3,7 +3,9 @@
 //! `machine` decides, `event_loop` does. The order in `run` is that of daemontools: the lock before
 //! the FIFOs, the status before `ok`, so that whoever finds `ok` open finds all the rest.
 
+mod account;
 mod adopt;
+mod context;
 mod event;
 mod event_loop;
 mod launch;
