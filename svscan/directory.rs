@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use servicedir::layout::{RUN, instance_of};
 use servicedir::report::{Failure, Reporter, Why, exit};
 
+use crate::essential::{self, Wanted};
 use crate::scan::Seen;
 use crate::unit::Id;
 
@@ -154,7 +155,7 @@ impl ScanDir {
         }
         let mut found = BTreeMap::new();
         for name in names {
-            if let Some(what) = self.examine(&name, report) {
+            if let Some(what) = self.examine(&name, true, report) {
                 found.insert(name, what);
             }
         }
@@ -164,7 +165,7 @@ impl ScanDir {
 
     /// Looks at one name again.
     pub(crate) fn look_at(&mut self, name: &OsStr, report: Reporter) {
-        match self.examine(name, report) {
+        match self.examine(name, false, report) {
             Some(what) => drop(self.found.insert(name.to_os_string(), what)),
             None => drop(self.found.remove(name)),
         }
@@ -177,6 +178,11 @@ impl ScanDir {
             .map(|(name, found)| (name.as_os_str(), found))
     }
 
+    /// What was found under a name.
+    pub(crate) fn what(&self, name: &OsStr) -> Option<&Found> {
+        self.found.get(name)
+    }
+
     /// The services, sorted by name.
     pub(crate) fn services(&self) -> Vec<Seen> {
         let services = self.found.values().filter_map(|found| match found {
@@ -187,14 +193,14 @@ impl ScanDir {
     }
 
     /// What a name is; nothing for what svscan ignores. Tells what is wrong with it, once.
-    fn examine(&self, name: &OsStr, report: Reporter) -> Option<Found> {
+    fn examine(&self, name: &OsStr, afresh: bool, report: Reporter) -> Option<Found> {
         if name.as_bytes().first() == Some(&b'.') {
             return None;
         }
         let known = self.found.get(name);
         let found = match rustix::fs::stat(name) {
             Ok(stat) if !FileType::from_raw_mode(stat.st_mode).is_dir() => return None,
-            Ok(stat) => service(name, &stat, known),
+            Ok(stat) => service(name, &stat, known, afresh),
             Err(Errno::NOENT) if rustix::fs::lstat(name).is_err() => return None,
             Err(errno) => Err(Problem::Failed(errno)),
         };
@@ -213,23 +219,32 @@ impl ScanDir {
 
 /// The service of a directory. One that was known stays one when its `run` goes away: its supervise
 /// is there to tell.
-fn service(name: &OsStr, stat: &Stat, known: Option<&Found>) -> Result<Seen, Problem> {
+fn service(
+    name: &OsStr,
+    stat: &Stat,
+    known: Option<&Found>,
+    afresh: bool,
+) -> Result<Seen, Problem> {
     let (dev, ino) = place(stat);
     let id = Id {
         dev,
         ino,
         instance: instance_of(Path::new(name)),
     };
-    if let Some(Found::Service(seen)) = known
-        && seen.id == id
-    {
-        return Ok(seen.clone());
+    match known {
+        Some(Found::Service(seen)) if seen.id == id && !afresh => return Ok(seen.clone()),
+        Some(Found::Service(seen)) if seen.id == id => {}
+        Some(_) | None => check_run(&Path::new(name).join(RUN))?,
     }
-    check_run(&Path::new(name).join(RUN))?;
+    let Wanted {
+        priority,
+        essential,
+    } = essential::read(Path::new(name));
     Ok(Seen {
         name: name.to_os_string(),
         id,
-        priority: 999,
+        priority,
+        essential,
     })
 }
 
@@ -249,10 +264,9 @@ fn check_run(run: &Path) -> Result<(), Problem> {
 fn take(path: &Path) -> Result<(OwnedFd, Place), Refused> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let held = rustix::fs::open(path, flags, Mode::empty())?;
-    match flock(&held, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Err(Refused::Taken),
-        // A file system without locks is no reason to run no services.
-        Ok(()) | Err(_) => {}
+    // Any other failure is that of a file system without locks, and no reason to run no services.
+    if flock(&held, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        return Err(Refused::Taken);
     }
     rustix::process::fchdir(&held)?;
     let place = place(&rustix::fs::fstat(&held)?);

@@ -4,6 +4,7 @@
 //! of decisions. It sleeps in poll(2) until one of these is due.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use servicedir::signal::{SelfPipe, Signal};
 
 use crate::adopt::Process;
 use crate::directory::{Found, Problem, Refused, ScanDir, hold, is_deleted, target_of};
+use crate::essential::Unwatched;
 use crate::notify;
 use crate::pipes::Pipes;
 use crate::scan::{Action, Event, SECOND, Scan};
@@ -72,9 +74,10 @@ pub(crate) struct EventLoop {
     pub(crate) spawner: Spawner,
     pub(crate) world: World,
     pub(crate) spawn_fault: Option<nix::Error>,
+    pub(crate) essential: BTreeMap<Id, Unwatched>,
+    pub(crate) watches: Watches,
     scan_dir: ScanDir,
     away: Option<Refused>,
-    watches: Watches,
     blind: Option<Errno>,
     signals: SelfPipe,
     rescan_every: Duration,
@@ -108,9 +111,10 @@ impl EventLoop {
             spawner,
             world: World::here(),
             spawn_fault: None,
+            essential: BTreeMap::new(),
+            watches: Watches::new(),
             scan_dir,
             away: None,
-            watches: Watches::new(),
             blind: None,
             signals,
             rescan_every,
@@ -136,6 +140,7 @@ impl EventLoop {
             self.reap();
             self.adopted();
             self.notice();
+            self.watch_essential(Instant::now());
             if self.rescan_at.is_some_and(|at| at <= Instant::now()) {
                 self.rescan();
             }
@@ -145,6 +150,7 @@ impl EventLoop {
     /// Sleeps until something is due; not at all if the last decisions may lead to more.
     fn sleep(&self, busy: bool) -> Result<(), Failure> {
         let deadlines = self.scan.deadline().into_iter().chain(self.rescan_at);
+        let deadlines = deadlines.chain(self.essential_deadline());
         let left = deadlines
             .min()
             .map(|at| at.saturating_duration_since(Instant::now()));
@@ -244,18 +250,23 @@ impl EventLoop {
         if noticed.contains(&Noticed::All) || self.away.is_some() {
             return self.rescan();
         }
+        let mut names = false;
         for what in noticed {
             match what {
                 Noticed::Name(name) => {
+                    names = true;
                     self.scan_dir.look_at(&name, self.report);
-                    if self.watch_names() {
+                    if self.watch_name(&name) {
                         self.scan_dir.look_at(&name, self.report);
                     }
                 }
-                Noticed::Status(_) | Noticed::All => {}
+                Noticed::Status(id) => self.check_essential(&id),
+                Noticed::All => {}
             }
         }
-        self.seen();
+        if names {
+            self.seen();
+        }
     }
 
     /// Looks at everything.
@@ -341,17 +352,22 @@ impl EventLoop {
 
     /// Watches what the names of the scan directory depend on; true: some of it for the first time.
     fn watch_names(&mut self) -> bool {
+        let names: Vec<OsString> = self.scan_dir.found().map(|(name, _)| name.into()).collect();
+        names
+            .iter()
+            .fold(false, |new, name| self.watch_name(name) | new)
+    }
+
+    /// Watches what a name depends on: where its link leads, and its `run` as long as it has none.
+    fn watch_name(&mut self, name: &OsStr) -> bool {
         let mut new = false;
-        for (name, found) in self.scan_dir.found() {
-            if matches!(
-                found,
-                Found::Waiting(Problem::NoRun | Problem::NotExecutable | Problem::NoFile)
-            ) {
-                new |= self.watches.waiting(name);
-            }
-            if let Some((folder, target)) = target_of(name) {
-                new |= self.watches.target(&folder, target);
-            }
+        if let Some(Found::Waiting(problem)) = self.scan_dir.what(name)
+            && !matches!(problem, Problem::Failed(_))
+        {
+            new |= self.watches.waiting(name);
+        }
+        if let Some((folder, target)) = target_of(name) {
+            new |= self.watches.target(&folder, target);
         }
         new
     }

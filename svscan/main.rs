@@ -5,6 +5,7 @@
 mod adopt;
 mod directory;
 mod end;
+mod essential;
 mod event_loop;
 mod notify;
 mod pipes;

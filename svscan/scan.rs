@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     pub(crate) id: Id,
     /// The option `priority`.
     pub(crate) priority: i32,
+    /// The option `essential`.
+    pub(crate) essential: bool,
 }
 
 /// What happened.
@@ -253,10 +255,13 @@ impl Scan {
                 self.change(id, doom);
             }
             let role = Role::Main(Logs::default());
+            let essential = service.essential;
             let unit = Unit::new(service.name, role, service.priority, now);
-            self.units
-                .entry(service.id)
-                .or_insert(Unit { after, ..unit });
+            self.units.entry(service.id).or_insert(Unit {
+                essential,
+                after,
+                ..unit
+            });
         }
         if self.stop_removed {
             self.units
@@ -356,6 +361,7 @@ fn relist(unit: &mut Unit, service: Seen) {
         unit.listed = true;
         unit.name = service.name;
         unit.priority = service.priority;
+        unit.essential = service.essential;
     }
     if unit.doom == Doom::Removed {
         unit.doom = Doom::Spared;

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use servicedir::layout::{ERRLOG, LOG, Layout};
 use servicedir::report::Why;
@@ -89,6 +90,9 @@ impl EventLoop {
             complained: false,
         });
         (kept.real, kept.supervise, kept.complained) = (real, supervise, false);
+        if started {
+            self.mind_essential(id, Instant::now());
+        }
         started
     }
 

@@ -107,6 +107,8 @@ pub(crate) struct Unit {
     pub(crate) role: Role,
     /// Lower ones are started first, the highest are stopped first.
     pub(crate) priority: i32,
+    /// When it has ended for good, everything is stopped.
+    pub(crate) essential: bool,
     /// Whether it stands in the scan directory under `name`. A log's follows its services'.
     pub(crate) listed: bool,
     /// Whether it is to be stopped, and why.
@@ -128,6 +130,7 @@ impl Unit {
             name,
             role,
             priority,
+            essential: false,
             listed: true,
             doom: Doom::Spared,
             slot: Slot::Due { at: now },
