@@ -6,6 +6,7 @@
 pub mod control;
 pub mod layout;
 pub mod lock;
+pub mod options;
 pub mod process;
 pub mod reading;
 pub mod report;

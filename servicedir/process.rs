@@ -4,7 +4,9 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 /// A process, named so that a reused pid is not mistaken for it.
@@ -41,14 +43,49 @@ impl Identity {
             _ => Err(rustix::io::Errno::SRCH),
         }
     }
+
+    /// When it started, on the monotonic clock, of which `now` is the time now.
+    #[must_use]
+    pub fn started(self, now: Instant) -> Instant {
+        let ticks = rustix::param::clock_ticks_per_second().max(1);
+        let millis = self.start.saturating_mul(1000) / ticks;
+        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let uptime = Duration::try_from(boot).unwrap_or_default();
+        now.checked_sub(uptime.saturating_sub(Duration::from_millis(millis)))
+            .unwrap_or(now)
+    }
+}
+
+impl Identity {
+    /// The wait status of the process while it is a zombie: field 52 of `/proc/PID/stat`. `None` once
+    /// it is reaped, without the right to know (the field is 0 then), and, since that looks the same,
+    /// for exit code 0.
+    #[must_use]
+    pub fn zombie_status(self) -> Option<i32> {
+        let mut buffer = [0; 1024];
+        let stat = read_small(&format!("/proc/{}/stat", self.pid.as_raw_nonzero()), &mut buffer).ok()?;
+        let is_this = field(stat, 22)?.parse() == Ok(self.start) && field(stat, 3) == Some("Z");
+        field(stat, 52)?
+            .parse()
+            .ok()
+            .filter(|status| is_this && *status != 0)
+    }
 }
 
 /// Field 22 of `/proc/PID/stat`.
 fn start_time(pid: Pid) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
-    field(&stat, 22)
-        .and_then(|text| text.parse().ok())
-        .ok_or(io::ErrorKind::InvalidData.into())
+    let mut buffer = [0; 1024];
+    let stat = read_small(&format!("/proc/{}/stat", pid.as_raw_nonzero()), &mut buffer)?;
+    field(stat, 22).and_then(|text| text.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// The text of a small file of /proc, read at once: it is made anew for every read.
+fn read_small<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a str> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let count = rustix::io::read(&file, &mut *buffer)?;
+    let bytes = buffer.get(..count).unwrap_or_default();
+    // A command's name may be cut within a character; nothing that is looked for here is affected.
+    Ok(bytes.utf8_chunks().last().map(|chunk| chunk.valid()).unwrap_or_default())
 }
 
 /// A field of `/proc/PID/stat` by its number in proc(5), from 3 on: the second, the command's name in
@@ -71,7 +108,8 @@ impl World {
     /// This process's world.
     #[must_use]
     pub fn here() -> Self {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let mut buffer = [0; 64];
+        let boot = read_small("/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
         let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino());
         Self {
             boot: parse_uuid(boot.trim()).unwrap_or_default(),

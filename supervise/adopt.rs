@@ -1,0 +1,97 @@
+//! The processes of another supervise's making: found by the status record, watched and signalled by
+//! a pidfd. They are not our children, so that somebody else reaps them.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+use rustix::process::Pid;
+use servicedir::layout::STATUS;
+use servicedir::process::{Identity, World};
+use servicedir::status::{End, Record, Status};
+
+use crate::process;
+
+/// How long a zombie may wait for its parent to reap it, before its end is taken to be unknown. As
+/// svscan is a child subreaper, it is svscan that reaps, and at once.
+const UNREAPED: Duration = Duration::from_secs(1);
+
+/// An adopted process.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    identity: Identity,
+    pidfd: OwnedFd,
+    /// It has ended, and its end is not known yet: it is looked for until then.
+    zombie_until: Option<Instant>,
+}
+
+impl Adopted {
+    /// Adopts the process of that identity, if it is there.
+    pub(crate) fn new(identity: Identity) -> Option<Self> {
+        let pidfd = identity.open().ok()?;
+        Some(Self {
+            identity,
+            pidfd,
+            zombie_until: None,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.identity.pid
+    }
+
+    pub(crate) fn pidfd(&self) -> &OwnedFd {
+        &self.pidfd
+    }
+
+    /// What to poll for: its end, and once it is a zombie its being reaped (HUP, always polled).
+    pub(crate) fn interest(&self) -> PollFlags {
+        if self.zombie_until.is_some() {
+            PollFlags::empty()
+        } else {
+            PollFlags::IN
+        }
+    }
+
+    /// When to look again without an event.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.zombie_until
+    }
+
+    /// How it ended, after its descriptor has polled `seen`, or its deadline has passed.
+    pub(crate) fn end(&mut self, seen: PollFlags, now: Instant) -> Option<End> {
+        let overdue = self.zombie_until.is_some_and(|until| until <= now);
+        if !overdue && !seen.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+            return None;
+        }
+        let status = || {
+            self.identity
+                .zombie_status()
+                .and_then(End::from_wait_status)
+        };
+        if let Some(end) = process::exit_status(&self.pidfd).or_else(status) {
+            return Some(end);
+        }
+        if overdue || seen.contains(PollFlags::HUP) {
+            return Some(End::Unknown);
+        }
+        self.zombie_until.get_or_insert(now + UNREAPED);
+        None
+    }
+}
+
+impl AsFd for Adopted {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// What a supervise before this one left behind, if there is something to go on with.
+pub(crate) fn left_behind(state_dir: &std::path::Path, world: &World) -> Option<(Status, Record)> {
+    let bytes = fs::read(state_dir.join(STATUS)).ok()?;
+    let status = Status::unpack(&bytes).ok()?;
+    let record = status.record.clone()?;
+    // After a reboot, or in another pid namespace, its pids mean nothing here.
+    (record.world.is(world) && !record.left).then_some((status, record))
+}

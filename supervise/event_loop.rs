@@ -1,0 +1,398 @@
+//! The loop around the machine: descriptors to events, actions to calls.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
+use servicedir::control::Control;
+use servicedir::layout::{PID, STAT, STATUS};
+use servicedir::options;
+use servicedir::process::Identity;
+use servicedir::report::{Failure, Reporter, Why};
+use servicedir::signal::{SelfPipe, Signal};
+use servicedir::status::End;
+use servicedir::tai64n::Tai64n;
+
+use crate::adopt::Adopted;
+use crate::event::{Action, Event, Job, Moment};
+use crate::launch::Launcher;
+use crate::machine::Machine;
+use crate::process;
+use crate::readiness::Readiness;
+use crate::spawn::{Held, Outcome};
+use crate::state_dir::StateDir;
+
+/// After a status could not be written, the next try.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// A supervise at work.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) machine: Machine,
+    pub(crate) files: StateDir,
+    pub(crate) signals: SelfPipe,
+    pub(crate) launcher: Launcher,
+    pub(crate) reporter: Reporter,
+    /// The process that another supervise started, or that the service named as its main one.
+    pub(crate) adopted: Option<Adopted>,
+    pub(crate) readiness: Readiness,
+    pub(crate) held: Option<Held>,
+    pub(crate) announced: Announced,
+    pub(crate) leaving: bool,
+    pub(crate) _log_pipes: Vec<OwnedFd>,
+}
+
+/// What stands in the files now.
+#[derive(Debug, Default)]
+pub(crate) struct Announced {
+    status: Vec<u8>,
+    stat: String,
+    pid: Option<String>,
+    /// The last try failed; the next one is due then.
+    again: Option<Instant>,
+}
+
+/// This moment on both clocks.
+pub(crate) fn now() -> Moment {
+    Moment {
+        clock: Instant::now(),
+        label: Tai64n::now(),
+    }
+}
+
+impl Supervisor {
+    /// Runs until the machine leaves.
+    ///
+    /// # Errors
+    /// poll(2) fails, which it does only without memory.
+    pub(crate) fn run(&mut self) -> Result<(), Failure> {
+        self.announce();
+        while !self.leaving {
+            let seen = self
+                .wait()
+                .map_err(|errno| Failure::system("unable to poll", errno))?;
+            self.turn(seen);
+        }
+        Ok(())
+    }
+
+    /// One turn, always in this order. Signals are drained before children are reaped: the reverse
+    /// order loses a child that ends in between. All has happened before the status is written once.
+    fn turn(&mut self, seen: Seen) {
+        let mut terminate = false;
+        self.signals
+            .take(|signal| terminate |= matches!(signal, Signal::TERM | Signal::INT));
+        self.reap();
+        self.hear_of_the_run();
+        self.look_at_adopted(seen.adopted);
+        self.hear_notices(seen.readiness);
+        if terminate {
+            self.happen(Event::Terminate);
+        }
+        if !seen.control.is_empty() {
+            self.read_control();
+        }
+        if self
+            .machine
+            .deadline()
+            .is_some_and(|at| at <= Instant::now())
+        {
+            self.happen(Event::Passed);
+        }
+        self.announce();
+    }
+
+    /// Takes in an event, and does what follows from it.
+    pub(crate) fn happen(&mut self, event: Event) {
+        self.machine.step(event, now());
+        self.drain();
+    }
+
+    /// Does what the machine asks for, until it asks for nothing more.
+    pub(crate) fn drain(&mut self) {
+        while let Some(action) = self.machine.next_action() {
+            if let Some(answer) = self.perform(action) {
+                self.machine.step(answer, now());
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::ReadOptions => {
+                let options = options::read(std::path::Path::new("."));
+                return Some(Event::Options(
+                    options.map(Box::new).map_err(|fault| fault.to_string()),
+                ));
+            }
+            Action::Spawn(job) => return Some(self.spawn(job)),
+            Action::Release => {
+                // Only now: there is never a run that the status does not know.
+                self.announce();
+                if let Some(held) = &mut self.held {
+                    held.release();
+                }
+            }
+            Action::Signal { to, signal, group } => self.send(to, signal, group),
+            Action::Warn(message) => self.warn(&message),
+            Action::Leave => self.leaving = true,
+        }
+        None
+    }
+
+    fn warn(&self, message: &str) {
+        self.reporter
+            .warning(format_args!("{}: {message}", self.launcher.shown.display()));
+    }
+
+    fn spawn(&mut self, job: Job) -> Event {
+        let spawned = match job {
+            Job::Run => self
+                .launcher
+                .run(self.machine.options())
+                .map(|(pid, held, readiness)| {
+                    self.held = Some(held);
+                    self.readiness = readiness;
+                    self.adopted = None;
+                    Some(pid)
+                }),
+            Job::Finish { .. } | Job::Check | Job::Script { .. } => {
+                self.launcher
+                    .beside(job, self.machine.options(), self.reporter)
+            }
+        };
+        match spawned {
+            Ok(Some(pid)) => Event::Spawned(job, Identity::of(pid)),
+            Ok(None) => Event::NotSpawned(job, None),
+            Err(error) => {
+                if job != Job::Run {
+                    self.warn(&format!("unable to fork: {}", Why::from(&error)));
+                }
+                Event::NotSpawned(job, Some(Why::from(error).0))
+            }
+        }
+    }
+
+    /// A process that has ended meanwhile is no fault: its end is the next event.
+    fn send(&self, to: Pid, signal: Signal, group: bool) {
+        let sent = match &self.adopted {
+            Some(adopted) if adopted.pid() == to => {
+                match process::pidfd_kill(adopted.pidfd(), signal, group) {
+                    // Before Linux 6.9; the group is still its own as long as the process is there.
+                    Err(Errno::INVAL) if group => process::kill(to, signal, true),
+                    sent => sent,
+                }
+            }
+            Some(_) | None => process::kill(to, signal, group),
+        };
+        match sent {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => self.warn(&format!("unable to send {signal}: {}", Why::from(errno))),
+        }
+    }
+
+    /// Reaps all children that have ended. The run's own zombie is left until its end has been acted
+    /// on, since its pid and group are its own only as long as it is there.
+    fn reap(&mut self) {
+        if let Some(pid) = self.machine.process().1.map(|process| process.pid)
+            && let Ok(Some(status)) = rustix::process::waitid(
+                WaitId::Pid(pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
+            )
+        {
+            self.hear_of_the_run();
+            let raw = match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => code << 8,
+                (None, Some(signal)) if status.dumped() => signal | 0x80,
+                (None, signal) => signal.unwrap_or(0),
+            };
+            self.happen(Event::Ended(
+                pid,
+                End::from_wait_status(raw).unwrap_or(End::Unknown),
+            ));
+        }
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let end = End::from_wait_status(status.as_raw()).unwrap_or(End::Unknown);
+            self.happen(Event::Ended(pid, end));
+        }
+    }
+
+    /// Whether the released run has become `./run`.
+    fn hear_of_the_run(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        let event = match held.outcome() {
+            Outcome::Undecided => return,
+            Outcome::Executed => Event::Executed,
+            Outcome::Refused(what, errno) => Event::Refused { what, errno },
+        };
+        self.held = None;
+        self.happen(event);
+    }
+
+    fn look_at_adopted(&mut self, seen: PollFlags) {
+        let Some(adopted) = &mut self.adopted else {
+            return;
+        };
+        if let Some(end) = adopted.end(seen, Instant::now()) {
+            let pid = adopted.pid();
+            self.happen(Event::Ended(pid, end));
+            // Kept until here: the stop of its group goes through its descriptor.
+            if self
+                .adopted
+                .as_ref()
+                .is_some_and(|adopted| adopted.pid() == pid)
+            {
+                self.adopted = None;
+            }
+        }
+    }
+
+    fn hear_notices(&mut self, seen: PollFlags) {
+        if seen.is_empty() {
+            return;
+        }
+        let Some((_, Some(process))) = Some(self.machine.process()) else {
+            return;
+        };
+        for notice in self.readiness.read(process) {
+            if let crate::event::Notice::MainPid(identity) = notice {
+                self.adopted = Adopted::new(identity);
+                if self.adopted.is_none() {
+                    continue;
+                }
+            }
+            self.happen(Event::Notice(notice));
+        }
+    }
+
+    fn read_control(&mut self) {
+        let mut bytes = [0; 256];
+        let Ok(count) = rustix::io::read(&self.files.control, &mut bytes) else {
+            return;
+        };
+        for byte in bytes.iter().take(count) {
+            self.happen(Event::Command(Control::from_byte(*byte)));
+        }
+    }
+
+    /// Writes what has changed: `pid`, `stat`, then `status`, in runit's order.
+    pub(crate) fn announce(&mut self) {
+        if self.announced.again.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        let status = self.machine.status();
+        let packed = status.pack();
+        if self.announced.again.is_none() && packed == self.announced.status {
+            return;
+        }
+        let pid = status
+            .pid
+            .map_or_else(String::new, |pid| format!("{}\n", pid.as_raw_nonzero()));
+        let stat = self.machine.stat();
+        let written = self.write(packed, stat, pid);
+        match (written, self.announced.again) {
+            (Ok(()), _) => self.announced.again = None,
+            (Err(error), before) => {
+                if before.is_none() {
+                    let why = Why::from(error);
+                    self.warn(&format!(
+                        "unable to write the status: {why}; next try in 1s"
+                    ));
+                }
+                self.announced.again = Some(Instant::now() + WRITE_AGAIN);
+            }
+        }
+    }
+
+    fn write(&mut self, packed: Vec<u8>, stat: String, pid: String) -> io::Result<()> {
+        if self.announced.pid.as_ref() != Some(&pid) {
+            self.files.replace(PID, pid.as_bytes())?;
+            self.announced.pid = Some(pid);
+        }
+        if self.announced.stat != stat {
+            self.files.replace(STAT, stat.as_bytes())?;
+            self.announced.stat = stat;
+        }
+        self.files.replace(STATUS, &packed)?;
+        self.announced.status = packed;
+        Ok(())
+    }
+
+    /// Sleeps until something happens or a deadline has come.
+    fn wait(&self) -> rustix::io::Result<Seen> {
+        let deadlines = [
+            self.machine.deadline(),
+            self.announced.again,
+            self.adopted.as_ref().and_then(Adopted::deadline),
+        ];
+        let timeout = deadlines.into_iter().flatten().min().map(|at| {
+            let left = at.saturating_duration_since(Instant::now());
+            Timespec::try_from(left).unwrap_or(Timespec {
+                tv_sec: i64::from(i32::MAX),
+                tv_nsec: 0,
+            })
+        });
+        let idle = self.signals_fd();
+        let adopted = self.adopted.as_ref();
+        let mut fds = [
+            PollFd::from_borrowed_fd(idle, PollFlags::IN),
+            PollFd::new(&self.files.control, PollFlags::IN),
+            optional(self.held.as_ref().map(AsFd::as_fd), PollFlags::IN, idle),
+            optional(self.readiness.descriptor(), PollFlags::IN, idle),
+            optional(
+                adopted.map(AsFd::as_fd),
+                adopted.map_or(PollFlags::empty(), Adopted::interest),
+                idle,
+            ),
+        ];
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            // A turn like any other: a handler has run.
+            Err(Errno::INTR) => return Ok(Seen::default()),
+            Err(errno) => return Err(errno),
+        }
+        let [_, control, _, readiness, adopted] = fds.map(|fd| fd.revents());
+        Ok(Seen {
+            control,
+            readiness,
+            adopted,
+        })
+    }
+
+    fn signals_fd(&self) -> BorrowedFd<'_> {
+        AsFd::as_fd(&self.signals)
+    }
+}
+
+/// A descriptor that may be missing: then another one, polled for nothing, keeps its place.
+fn optional<'a>(
+    fd: Option<BorrowedFd<'a>>,
+    flags: PollFlags,
+    stand_in: BorrowedFd<'a>,
+) -> PollFd<'a> {
+    match fd {
+        Some(fd) => PollFd::from_borrowed_fd(fd, flags),
+        None => PollFd::from_borrowed_fd(stand_in, PollFlags::empty()),
+    }
+}
+
+/// What poll has seen.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    control: PollFlags,
+    readiness: PollFlags,
+    adopted: PollFlags,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            control: PollFlags::empty(),
+            readiness: PollFlags::empty(),
+            adopted: PollFlags::empty(),
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! While `./run` runs: starting, running, stopping; readiness, checks and the watchdog.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+use servicedir::options::{Options, Ready};
+use servicedir::process::Identity;
+use servicedir::report::Why;
+use servicedir::signal::Signal;
+use servicedir::status::End;
+
+use super::{Machine, State};
+use crate::event::{Action, Job, Moment, Notice, Purpose};
+
+/// How often `check` is run until it says that the service is ready.
+const CHECK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A `check` that runs longer is killed, and has failed.
+const CHECK_LIMIT: Duration = Duration::from_secs(10);
+
+/// A run that is there.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) process: Identity,
+    pub(super) started: Instant,
+    pub(super) stage: Stage,
+    /// It has become `./run`.
+    pub(super) executed: bool,
+    /// It could not become `./run`, for this errno.
+    pub(super) refused: Option<i32>,
+    pub(super) paused: bool,
+    pub(super) term_sent: bool,
+    pub(super) ready: bool,
+    /// A start that is not ready by then has failed.
+    ready_by: Option<Instant>,
+    pub(super) check: Check,
+    watchdog: Option<Watchdog>,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    Starting,
+    Running,
+    /// Since when KILL is due (if it is), and what its end is to mean.
+    Stopping {
+        kill_at: Option<Instant>,
+        then: Then,
+    },
+}
+
+/// What a stop is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Then {
+    /// To be down.
+    Stop,
+    /// To be up again.
+    Start,
+    /// It did not become ready in time.
+    FailedStart,
+    /// It failed its checks or its watchdog: an end that nobody expected.
+    Unexpected,
+}
+
+/// The runs of `./check`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Check {
+    /// None is due.
+    Off,
+    /// The next one is due then.
+    Due { at: Instant, failures: u32 },
+    /// One runs, and is killed then.
+    Running {
+        pid: Pid,
+        kill_at: Option<Instant>,
+        failures: u32,
+    },
+}
+
+/// The service promised to be heard of in this interval.
+#[derive(Clone, Copy, Debug)]
+struct Watchdog {
+    interval: Duration,
+    until: Instant,
+}
+
+impl Check {
+    pub(super) fn process(self) -> Option<Pid> {
+        match self {
+            Self::Running { pid, .. } => Some(pid),
+            Self::Off | Self::Due { .. } => None,
+        }
+    }
+
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Off => None,
+            Self::Due { at, .. } => Some(at),
+            Self::Running { kill_at, .. } => kill_at,
+        }
+    }
+
+    fn failures(self) -> u32 {
+        match self {
+            Self::Off => 0,
+            Self::Due { failures, .. } | Self::Running { failures, .. } => failures,
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn new(process: Identity, options: &Options, now: Instant) -> Self {
+        let check = match options.ready {
+            Ready::Check => Check::Due {
+                at: now,
+                failures: 0,
+            },
+            Ready::Startsecs | Ready::Fd(_) | Ready::Notify => Check::Off,
+        };
+        Self {
+            process,
+            started: now,
+            stage: Stage::Starting,
+            executed: false,
+            refused: None,
+            paused: false,
+            term_sent: false,
+            ready: false,
+            ready_by: options
+                .readysecs
+                .filter(|_| options.ready != Ready::Startsecs)
+                .and_then(|time| now.checked_add(time)),
+            check,
+            watchdog: None,
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        matches!(self.stage, Stage::Stopping { .. })
+    }
+
+    /// Changes what the end of the stop that goes on is to mean; no stop is begun.
+    pub(super) fn follow_stop_by(&mut self, next: Then) {
+        if let Stage::Stopping { then, .. } = &mut self.stage {
+            *then = next;
+        }
+    }
+
+    pub(super) fn check_runs(&self, pid: Pid) -> bool {
+        self.check.process() == Some(pid)
+    }
+
+    /// The earliest of what is due.
+    pub(super) fn deadline(&self, options: &Options) -> Option<Instant> {
+        match self.stage {
+            Stage::Stopping { kill_at, .. } => earliest([kill_at, self.check_kill(), None]),
+            Stage::Starting => {
+                let started = self
+                    .executed
+                    .then(|| self.started.checked_add(options.startsecs))
+                    .flatten();
+                let waits_only_for_time = self.ready || options.ready == Ready::Startsecs;
+                let ready_by = self.ready_by.filter(|_| !self.ready);
+                earliest([
+                    started.filter(|_| waits_only_for_time),
+                    ready_by,
+                    self.upkeep(),
+                ])
+            }
+            Stage::Running => self.upkeep(),
+        }
+    }
+
+    fn upkeep(&self) -> Option<Instant> {
+        earliest([
+            self.check.deadline(),
+            self.watchdog.map(|watchdog| watchdog.until),
+            None,
+        ])
+    }
+
+    fn check_kill(&self) -> Option<Instant> {
+        self.check.process().and_then(|_| self.check.deadline())
+    }
+}
+
+fn earliest(deadlines: [Option<Instant>; 3]) -> Option<Instant> {
+    deadlines.into_iter().flatten().min()
+}
+
+impl Machine {
+    fn run(&mut self) -> Option<&mut Run> {
+        match &mut self.state {
+            State::Run(run) => Some(run),
+            State::Stopped
+            | State::Loading(_)
+            | State::Preparing { .. }
+            | State::Finish(_)
+            | State::Backoff { .. }
+            | State::Exited { .. }
+            | State::Fatal => None,
+        }
+    }
+
+    pub(super) fn executed(&mut self) {
+        if let Some(run) = self.run() {
+            run.executed = true;
+        }
+    }
+
+    pub(super) fn refused(&mut self, what: &str, errno: i32) {
+        let Some(run) = self.run() else { return };
+        run.refused = Some(errno);
+        // A service that is tried every second says its reason once, and again when it is another.
+        if self.history.last_end != Some(End::NotStarted(errno)) {
+            self.actions
+                .push_back(Action::Warn(format!("{what}: {}", Why(errno))));
+        }
+    }
+
+    /// Becomes RUNNING when all that it takes has come together.
+    pub(super) fn run_settle(&mut self, now: Moment) {
+        let Self {
+            state: State::Run(run),
+            options,
+            history,
+            ..
+        } = self
+        else {
+            return;
+        };
+        let long_enough = now.clock.saturating_duration_since(run.started) >= options.startsecs;
+        let ready = run.ready || options.ready == Ready::Startsecs;
+        if run.stage == Stage::Starting
+            && run.executed
+            && run.refused.is_none()
+            && long_enough
+            && ready
+        {
+            run.stage = Stage::Running;
+            history.failed_starts = 0;
+            if !run.ready {
+                run.ready = true;
+                history.ready_stamp = now.label;
+            }
+            if let (Some(interval), Check::Off) = (options.check_interval, run.check) {
+                run.check = Check::Due {
+                    at: now.clock + interval,
+                    failures: 0,
+                };
+            }
+        }
+    }
+
+    /// Begins a stop, or says it again; `control/t` first, then the stop signal, then CONT.
+    pub(super) fn stop(&mut self, then: Then, now: Moment) {
+        let wait = self.options.stopwaitsecs;
+        let Some(run) = self.run() else { return };
+        match &mut run.stage {
+            Stage::Stopping { then: before, .. } => *before = then,
+            stage @ (Stage::Starting | Stage::Running) => {
+                let kill_at = wait.and_then(|wait| now.clock.checked_add(wait));
+                *stage = Stage::Stopping { kill_at, then };
+            }
+        }
+        let purpose = Purpose::Stop {
+            run: run.process.pid,
+        };
+        self.actions.push_back(Action::Spawn(Job::Script {
+            letter: b't',
+            purpose,
+        }));
+    }
+
+    /// Sends the stop signal, unless `control/t` has done it, then CONT, so that a paused service can
+    /// end; then `control/d` or `control/x`, as runit does.
+    pub(super) fn deliver_stop(&mut self, pid: Pid, handled: bool) {
+        let (group, signal) = (self.options.stopasgroup, self.options.stopsignal);
+        let letter = if self.exiting { b'x' } else { b'd' };
+        let Some(run) = self.run().filter(|run| run.process.pid == pid) else {
+            return;
+        };
+        run.paused = false;
+        run.term_sent = true;
+        if !handled {
+            self.actions.push_back(Action::Signal {
+                to: pid,
+                signal,
+                group,
+            });
+        }
+        self.actions.push_back(Action::Signal {
+            to: pid,
+            signal: Signal::CONT,
+            group,
+        });
+        self.actions.push_back(Action::Spawn(Job::Script {
+            letter,
+            purpose: Purpose::After,
+        }));
+    }
+
+    /// Sends a signal that was asked for by its letter, unless the script of that letter has done it.
+    pub(super) fn deliver(&mut self, signal: Signal, pid: Pid, handled: bool) {
+        let Some(run) = self.run().filter(|run| run.process.pid == pid) else {
+            return;
+        };
+        match signal {
+            Signal::STOP => run.paused = true,
+            Signal::CONT => run.paused = false,
+            Signal::TERM => run.term_sent = true,
+            _ => {}
+        }
+        let stopping = run.is_stopping();
+        if !handled {
+            self.actions.push_back(Action::Signal {
+                to: pid,
+                signal,
+                group: false,
+            });
+        }
+        if stopping && signal == Signal::TERM {
+            self.actions.push_back(Action::Signal {
+                to: pid,
+                signal: Signal::CONT,
+                group: false,
+            });
+        }
+    }
+
+    /// Some deadline of the run may have passed.
+    pub(super) fn run_passed(&mut self, now: Moment) {
+        let Self {
+            state: State::Run(run),
+            options,
+            actions,
+            ..
+        } = self
+        else {
+            return;
+        };
+        let past = |at: Option<Instant>| at.is_some_and(|at| at <= now.clock);
+        let (pid, wait, group) = (run.process.pid, options.stopwaitsecs, options.killasgroup);
+        if past(run.check.deadline()) {
+            match &mut run.check {
+                Check::Running { pid, kill_at, .. } => {
+                    *kill_at = None;
+                    actions.push_back(Action::Signal {
+                        to: *pid,
+                        signal: Signal::KILL,
+                        group: true,
+                    });
+                }
+                Check::Due { at, .. } if !matches!(run.stage, Stage::Stopping { .. }) => {
+                    *at = now.clock + CHECK_AGAIN;
+                    actions.push_back(Action::Spawn(Job::Check));
+                }
+                Check::Due { .. } | Check::Off => {}
+            }
+        }
+        match &mut run.stage {
+            Stage::Stopping { kill_at, .. } if past(*kill_at) => {
+                *kill_at = wait.and_then(|wait| now.clock.checked_add(wait.max(CHECK_AGAIN)));
+                actions.push_back(Action::Signal {
+                    to: pid,
+                    signal: Signal::KILL,
+                    group,
+                });
+            }
+            Stage::Stopping { .. } => {}
+            Stage::Starting if !run.ready && past(run.ready_by) => {
+                self.warn("not ready within readysecs: stopped");
+                self.stop(Then::FailedStart, now);
+            }
+            Stage::Starting | Stage::Running
+                if past(run.watchdog.map(|watchdog| watchdog.until)) =>
+            {
+                self.watchdog_expired(now);
+            }
+            Stage::Starting | Stage::Running => {}
+        }
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.actions.push_back(Action::Warn(message.to_owned()));
+    }
+
+    /// ABRT, then a stop. Of two pending signals the lower number is delivered first, so a service
+    /// that leaves a core file at ABRT still does.
+    fn watchdog_expired(&mut self, now: Moment) {
+        self.warn("the watchdog was not fed in time: aborted");
+        let Some(run) = self.run() else { return };
+        run.watchdog = None;
+        let to = run.process.pid;
+        self.actions.push_back(Action::Signal {
+            to,
+            signal: Signal::ABRT,
+            group: false,
+        });
+        self.stop(Then::Unexpected, now);
+    }
+
+    /// `./check` runs.
+    pub(super) fn check_spawned(&mut self, pid: Pid, now: Moment) {
+        let Some(run) = self.run() else {
+            // The run ended meanwhile: nobody waits for this check.
+            return self.actions.push_back(Action::Signal {
+                to: pid,
+                signal: Signal::KILL,
+                group: true,
+            });
+        };
+        let kill_at = now.clock.checked_add(CHECK_LIMIT);
+        run.check = Check::Running {
+            pid,
+            kill_at,
+            failures: run.check.failures(),
+        };
+    }
+
+    /// `./check` cannot be run: a check that is missing has failed where readiness depends on it,
+    /// and is not asked for again where it does not.
+    pub(super) fn check_not_spawned(&mut self, now: Moment) {
+        let needed = self.options.ready == Ready::Check;
+        let Some(run) = self.run() else { return };
+        if needed && !run.ready {
+            run.check = Check::Due {
+                at: now.clock + CHECK_AGAIN,
+                failures: 0,
+            };
+        } else {
+            run.check = Check::Off;
+        }
+    }
+
+    /// A run of `./check` is over.
+    pub(super) fn check_ended(&mut self, end: End, now: Moment) {
+        let Self {
+            state: State::Run(run),
+            options,
+            history,
+            ..
+        } = self
+        else {
+            return;
+        };
+        let failures = if end == End::Exited(0) {
+            0
+        } else {
+            run.check.failures().saturating_add(1)
+        };
+        if failures == 0 && !run.ready {
+            run.ready = true;
+            history.ready_stamp = now.label;
+        }
+        run.check = match options.check_interval {
+            Some(interval) if run.ready => Check::Due {
+                at: now.clock + interval,
+                failures,
+            },
+            _ if !run.ready => Check::Due {
+                at: now.clock + CHECK_AGAIN,
+                failures: 0,
+            },
+            _ => Check::Off,
+        };
+        let unhealthy = options.check_interval.is_some() && failures >= options.check_failures;
+        if run.stage == Stage::Running && unhealthy {
+            let message =
+                format!("check failed {failures} times in a row, the last: {end}; restarted");
+            self.warn(&message);
+            self.stop(Then::Unexpected, now);
+        }
+    }
+
+    /// The service told something of itself.
+    pub(super) fn notice(&mut self, notice: Notice, now: Moment) {
+        let Self {
+            state: State::Run(run),
+            history,
+            ..
+        } = self
+        else {
+            return;
+        };
+        match notice {
+            Notice::Ready if !run.ready => {
+                run.ready = true;
+                history.ready_stamp = now.label;
+            }
+            Notice::Reloading | Notice::Stopping if run.ready => {
+                run.ready = false;
+                history.ready_stamp = now.label;
+            }
+            Notice::Ready | Notice::Reloading | Notice::Stopping => {}
+            Notice::Status(text) => history.message = text,
+            Notice::Errno(errno) => history.message = Why(errno).to_string(),
+            Notice::MainPid(process) => run.process = process,
+            Notice::WatchdogInterval(interval) => run.watch(interval, now.clock),
+            Notice::WatchdogFed => {
+                run.watch(run.watchdog.map(|watchdog| watchdog.interval), now.clock)
+            }
+            Notice::WatchdogTrigger if !run.is_stopping() => self.watchdog_expired(now),
+            Notice::WatchdogTrigger => {}
+            Notice::Extend(time) => run.extend(now.clock.checked_add(time)),
+        }
+    }
+}
+
+impl Run {
+    fn watch(&mut self, interval: Option<Duration>, now: Instant) {
+        self.watchdog = interval.and_then(|interval| {
+            Some(Watchdog {
+                interval,
+                until: now.checked_add(interval)?,
+            })
+        });
+    }
+
+    /// `EXTEND_TIMEOUT_USEC`: what is limited may take until then, if it may not take longer already.
+    fn extend(&mut self, until: Option<Instant>) {
+        let limit = match &mut self.stage {
+            Stage::Starting => &mut self.ready_by,
+            Stage::Stopping { kill_at, .. } => kill_at,
+            Stage::Running => return,
+        };
+        if limit.is_some() && *limit < until {
+            *limit = until;
+        }
+    }
+}

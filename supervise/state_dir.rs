@@ -1,0 +1,166 @@
+//! The state directory: the lock, the FIFOs, and the files that are replaced whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use servicedir::control::require_fifo;
+use servicedir::layout::{CONTROL, LOCK, OK};
+use servicedir::lock::{Lock, NotLocked};
+use servicedir::report::{Failure, exit};
+
+/// The state directory of one service, locked, with its FIFOs open.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    dir: OwnedFd,
+    /// The commands.
+    pub(crate) control: OwnedFd,
+    /// Without a writer of our own the FIFO would poll HUP for ever once a client has left.
+    _control_writer: OwnedFd,
+    _ok: OwnedFd,
+    _lock: Lock,
+}
+
+impl StateDir {
+    /// Makes what is missing of the state directory at `path`, and takes its lock. `shown` is the
+    /// path for messages.
+    ///
+    /// # Errors
+    /// Another supervise is there, or something cannot be made: a [`Failure`] that says it.
+    pub(crate) fn open(path: &Path, shown: &Path) -> Result<Self, Failure> {
+        let at = |name: &str| shown.join(name).display().to_string();
+        make_dir(path).map_err(|error| {
+            Failure::system(format!("unable to create {}", shown.display()), error)
+        })?;
+        let dir = rustix::fs::open(
+            path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|errno| Failure::system(format!("unable to open {}", shown.display()), errno))?;
+        let lock = Lock::take(&path.join(LOCK)).map_err(|not| match not {
+            NotLocked::Held(Some(pid)) => {
+                let message = format!(
+                    "unable to lock {}: held by process {}",
+                    at(LOCK),
+                    pid.as_raw_nonzero()
+                );
+                Failure::new(exit::SYSTEM, message)
+            }
+            NotLocked::Held(None) => Failure::new(
+                exit::SYSTEM,
+                format!("unable to lock {}: held by another process", at(LOCK)),
+            ),
+            NotLocked::Failed(error) => {
+                Failure::system(format!("unable to lock {}", at(LOCK)), error)
+            }
+        })?;
+        let fifo = |name: &str, mode: u32, flags: OFlags| {
+            open_fifo(&dir, name, mode, flags).map_err(|errno| {
+                Failure::system(format!("unable to open the FIFO {}", at(name)), errno)
+            })
+        };
+        Ok(Self {
+            control: fifo(CONTROL, 0o600, OFlags::RDONLY)?,
+            _control_writer: fifo(CONTROL, 0o600, OFlags::WRONLY)?,
+            _ok: fifo(OK, 0o622, OFlags::RDONLY)?,
+            _lock: lock,
+            dir,
+        })
+    }
+
+    /// Puts a file with this content (mode 0644) in the place of the one of that name: a reader sees
+    /// the old one or the new one, whole.
+    ///
+    /// Where there is no room for a new file, the old one is written over: on a full disk, what the
+    /// status says is worth more than that no reader ever meets half a record, and the record's
+    /// checksum tells those.
+    ///
+    /// # Errors
+    /// Neither could be done; the error is that of the first.
+    pub(crate) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let new = format!("{name}.new");
+        let written = self.write_new(&new, content).and_then(|()| {
+            rustix::fs::renameat(&self.dir, &new, &self.dir, name).map_err(io::Error::from)
+        });
+        written.or_else(|error| {
+            rustix::fs::unlinkat(&self.dir, &new, AtFlags::empty()).ok();
+            self.write_over(name, content).map_err(|_| error)
+        })
+    }
+
+    fn write_new(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY
+            | OFlags::CREATE
+            | OFlags::TRUNC
+            | OFlags::CLOEXEC
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o644))?;
+        File::from(file).write_all(content)
+    }
+
+    fn write_over(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut file = File::from(rustix::fs::openat(&self.dir, name, flags, Mode::empty())?);
+        file.write_all(content)?;
+        file.set_len(content.len().try_into().unwrap_or(u64::MAX))
+    }
+}
+
+impl AsFd for StateDir {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
+/// Makes the directory (mode 0755) if it is not there. Where it is a link to nothing, what it points
+/// to is made, as Debian's daemontools and runit do: an admin has linked it to /run, which was
+/// emptied by a reboot.
+fn make_dir(path: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(path);
+        }
+        other => return other,
+    }
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let target = link_target(path)?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(target)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a link points to, as seen from here.
+fn link_target(link: &Path) -> io::Result<PathBuf> {
+    let target = fs::read_link(link)?;
+    Ok(link.parent().unwrap_or(Path::new("")).join(target))
+}
+
+fn open_fifo(dir: &OwnedFd, name: &str, mode: u32, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let made = rustix::fs::mkfifoat(dir, name, Mode::from_raw_mode(mode));
+    match made {
+        // Explicitly, because the umask may have taken bits away.
+        Ok(()) => rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?,
+        Err(rustix::io::Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let fifo = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    require_fifo(&fifo)?;
+    Ok(fifo)
+}
