@@ -65,7 +65,7 @@ pub(crate) enum Event {
     Ended(Id),
     /// Whether anything of a unit without a supervise lives.
     Looked(Id, bool),
-    /// The supervise was too young to be told to end.
+    /// It was too early to tell the supervise to end.
     NotHeard(Id, Ending),
     /// All is to be stopped, and this is to be the exit code.
     Terminate(u8),
@@ -148,6 +148,7 @@ impl Scan {
                 unit.slot = Slot::Due { at: now + SECOND };
             }),
             Event::Ended(id) => self.change(&id, |unit| {
+                unit.told = None;
                 let at = unit.started.map_or(now, |then| now.max(then + SECOND));
                 unit.slot = Slot::Due { at };
             }),
@@ -159,9 +160,10 @@ impl Scan {
                 };
             }),
             Event::NotHeard(id, ending) => self.change(&id, |unit| {
-                unit.slot = Slot::Ending {
-                    then: Some((now + TELL_AGAIN, ending)),
-                };
+                let late = unit.told.is_some_and(|told| told + DRAIN <= now);
+                let ending = if late { Ending::Stop } else { ending };
+                let then = Some((now + TELL_AGAIN, ending));
+                unit.slot = Slot::Ending { then };
             }),
             Event::Terminate(code) => {
                 let timeout = self.shutdown_timeout;
@@ -454,6 +456,7 @@ fn end(
 ) -> Option<Due> {
     let then = (ending == Ending::Drain).then_some((now + DRAIN, Ending::Stop));
     unit.slot = Slot::Ending { then };
+    unit.told.get_or_insert(now);
     actions.push(Action::End(id.clone(), ending));
     then.map(|(at, _)| Due::Other(at))
 }
