@@ -1,4 +1,11 @@
 //! Nothing dies with svscan or a supervise: neither a service, nor its log's pipe, nor a line in it.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected ends there"
+)]
 
 #[path = "support/scanning.rs"]
 mod scanning;

@@ -1,4 +1,11 @@
 //! Services whose link, or whose directory, goes away.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected ends there"
+)]
 
 #[path = "support/scanning.rs"]
 mod scanning;

@@ -1,4 +1,11 @@
 //! How svscan ends: everything stopped in order, loggers drained, nothing left.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected ends there"
+)]
 
 #[path = "support/scanning.rs"]
 mod scanning;
