@@ -69,7 +69,7 @@ pub(crate) enum Slot {
         /// When.
         at: Instant,
     },
-    /// There is none, and its service lives: one is started at `at`, only to stop it.
+    /// There is none, and its service lives: one is started at `at`, whatever is wished.
     Revive {
         /// When.
         at: Instant,
