@@ -344,6 +344,52 @@ fn variables_are_added_overridden_and_removed() {
 }
 
 #[test]
+fn variables_are_those_that_envdir_of_daemontools_reads() {
+    let files = [
+        ("PLAIN", "plain"),
+        ("BLANKS", "  a b \t \n c"),
+        ("CARRIAGE", "a \r\nb"),
+        ("NULS", "\0a\0\0b \0 \n"),
+        ("LINE", "\n"),
+        ("ONLY_BLANKS", " \t "),
+        ("GONE", ""),
+        ("EQUALS", "x=y"),
+        (".dot", "x"),
+    ];
+    let options = files.map(|(name, text)| (format!("env/{name}"), text));
+    let options: Vec<(&str, &str)> = options
+        .iter()
+        .map(|(name, text)| (name.as_str(), *text))
+        .collect();
+    let service =
+        Service::new(&options).start_as("exec \"$@\"", &[("GONE", "old"), ("LINE", "old")]);
+    let ours = proc(service.pid(), "environ");
+    let theirs = Command::new(peer("envdir"))
+        .arg(service.scratch.path().join("web/options/env"))
+        .args(["env", "-0"])
+        .envs([("GONE", "old"), ("LINE", "old")])
+        .output()
+        .unwrap();
+    let theirs = String::from_utf8(theirs.stdout).unwrap();
+    let of_files = |environment: &str| -> Vec<String> {
+        let named = |variable: &&str| {
+            files
+                .iter()
+                .any(|(name, _)| variable.starts_with(&format!("{name}=")))
+        };
+        let mut found: Vec<String> = environment
+            .split('\0')
+            .filter(named)
+            .map(String::from)
+            .collect();
+        found.sort();
+        found
+    };
+    assert_eq!(of_files(&ours), of_files(&theirs));
+    assert_eq!(of_files(&ours).len(), 7);
+}
+
+#[test]
 fn stderr_goes_to_where_stdout_goes_only_when_told() {
     for (told, stdout) in [("yes", "out\nerr\n"), ("no", "out\n")] {
         let service = Service::new(&[("redirect-stderr", told)]);
