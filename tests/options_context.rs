@@ -65,17 +65,18 @@ impl Service {
         self.start_as("exec \"$@\"", &[])
     }
 
-    /// Starts supervise as web, without any group but its own, and able to write to its directory.
-    fn start_as_web(self) -> Self {
+    /// Starts supervise as web, with these arguments of setpriv for its groups and the like, and
+    /// able to write to its directory.
+    fn start_as_web(self, rights: &str) -> Self {
         for path in ["", "web"] {
             chown(self.scratch.path().join(path), Some(54321), Some(54322)).unwrap();
         }
         let setpriv = peer("setpriv");
-        let become_web = format!(
-            "exec {} --reuid 54321 --regid 54322 --clear-groups \"$@\"",
+        let last = format!(
+            "exec {} --reuid 54321 --regid 54322 {rights} \"$@\"",
             setpriv.display()
         );
-        self.start_as(&become_web, &[])
+        self.start_as(&last, &[])
     }
 
     fn start_as(mut self, last: &str, variables: &[(&str, &str)]) -> Self {
@@ -478,6 +479,7 @@ fn what_cannot_be_had_is_a_failed_start_with_its_reason() {
 
 #[test]
 fn who_is_not_root_gives_nobody_more_rights() {
+    let plain = |service: Service| service.start_as_web("--clear-groups");
     let groups = "unable to set the supplementary groups: operation not permitted";
     let group = "unable to set the group: operation not permitted";
     for (options, reason) in [
@@ -497,28 +499,16 @@ fn who_is_not_root_gives_nobody_more_rights() {
             "unable to change nice by -5: permission denied",
         ),
     ] {
-        check_refused(Service::start_as_web, &options, reason);
+        check_refused(plain, &options, reason);
     }
-    let keeping = |service: Service| {
-        let setpriv = peer("setpriv");
-        for path in ["", "web"] {
-            chown(service.scratch.path().join(path), Some(54321), Some(54322)).unwrap();
-        }
-        service.start_as(
-            &format!(
-                "exec {} --reuid 54321 --regid 54322 --groups 0 \"$@\"",
-                setpriv.display()
-            ),
-            &[],
-        )
-    };
+    let keeping = |service: Service| service.start_as_web("--groups 0");
     check_refused(keeping, &[("user", "web")], groups);
 }
 
 #[test]
 fn who_is_not_root_may_run_a_service_as_itself() {
     for user in ["web", "54321:54322"] {
-        let service = Service::new(&[("user", user)]).start_as_web();
+        let service = Service::new(&[("user", user)]).start_as_web("--clear-groups");
         assert_eq!(
             line(service.pid(), "status", "Uid:"),
             "54321 54321 54321 54321"
@@ -528,17 +518,8 @@ fn who_is_not_root_may_run_a_service_as_itself() {
 
 #[test]
 fn a_capability_that_outlives_the_change_of_user_is_not_handed_on() {
-    let setpriv = peer("setpriv");
-    let capable = |service: Service| {
-        for path in ["", "web"] {
-            chown(service.scratch.path().join(path), Some(54321), Some(54322)).unwrap();
-        }
-        let last = format!(
-            "exec {} --reuid 54321 --regid 54322 --clear-groups --inh-caps +setuid,+setgid --ambient-caps +setuid,+setgid \"$@\"",
-            setpriv.display()
-        );
-        service.start_as(&last, &[])
-    };
+    let rights = "--clear-groups --inh-caps +setuid,+setgid --ambient-caps +setuid,+setgid";
+    let capable = |service: Service| service.start_as_web(rights);
     check_refused(
         capable,
         &[("user", "4242:4343")],
