@@ -3,9 +3,12 @@
 //! `machine` decides, `event_loop` does. The order in `run` is that of daemontools: the lock before
 //! the FIFOs, the status before `ok`, so that whoever finds `ok` open finds all the rest.
 
+#![no_main]
+
 mod account;
 mod adopt;
 mod context;
+mod entry;
 mod event;
 mod event_loop;
 mod launch;
@@ -18,7 +21,6 @@ mod state_dir;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use rustix::fs::{Mode, OFlags};
 use servicedir::layout::{DOWN, ERRLOG, LOG, Layout};
@@ -56,8 +58,12 @@ Exit codes: 0 told to exit, 100 wrong usage, 111 a system call failed or the
 service has a supervise already. See supervise(8) and servicedir(5).
 ";
 
-fn main() -> ExitCode {
-    REPORTER.finish(run())
+/// The exit code, after the reason for it was said.
+fn finish() -> u8 {
+    run().unwrap_or_else(|failure| {
+        REPORTER.fatal(&failure);
+        failure.code
+    })
 }
 
 fn run() -> Result<u8, Failure> {
