@@ -63,7 +63,11 @@ impl Identity {
     #[must_use]
     pub fn zombie_status(self) -> Option<i32> {
         let mut buffer = [0; 1024];
-        let stat = read_small(&format!("/proc/{}/stat", self.pid.as_raw_nonzero()), &mut buffer).ok()?;
+        let stat = read_small(
+            &format!("/proc/{}/stat", self.pid.as_raw_nonzero()),
+            &mut buffer,
+        )
+        .ok()?;
         let is_this = field(stat, 22)?.parse() == Ok(self.start) && field(stat, 3) == Some("Z");
         field(stat, 52)?
             .parse()
@@ -76,7 +80,9 @@ impl Identity {
 fn start_time(pid: Pid) -> io::Result<u64> {
     let mut buffer = [0; 1024];
     let stat = read_small(&format!("/proc/{}/stat", pid.as_raw_nonzero()), &mut buffer)?;
-    field(stat, 22).and_then(|text| text.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
+    field(stat, 22)
+        .and_then(|text| text.parse().ok())
+        .ok_or(io::ErrorKind::InvalidData.into())
 }
 
 /// The text of a small file of /proc, read at once: it is made anew for every read.
@@ -85,7 +91,11 @@ fn read_small<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a str> {
     let count = rustix::io::read(&file, &mut *buffer)?;
     let bytes = buffer.get(..count).unwrap_or_default();
     // A command's name may be cut within a character; nothing that is looked for here is affected.
-    Ok(bytes.utf8_chunks().last().map(|chunk| chunk.valid()).unwrap_or_default())
+    Ok(bytes
+        .utf8_chunks()
+        .last()
+        .map(|chunk| chunk.valid())
+        .unwrap_or_default())
 }
 
 /// A field of `/proc/PID/stat` by its number in proc(5), from 3 on: the second, the command's name in

@@ -188,6 +188,8 @@ fn up(asked: &Asked, before: &Before, status: &Status) -> Answer {
         return up_elsewhere(asked, before, status);
     };
     match record.state {
+        // What follows is shown while `finish` runs; it is certain, and has its reason, afterwards.
+        State::Fatal | State::Exited if status.pid.is_some() => Answer::Pending,
         State::Running if !runs(asked, before, status) => Answer::Pending,
         State::Running if asked.goal == Goal::Ready && !record.ready => Answer::Pending,
         State::Running => Answer::Done,
@@ -259,7 +261,9 @@ fn ended(asked: &Asked, before: &Before, status: &Status) -> Answer {
         .is_none_or(|before| before.pid.is_some());
     match &status.record {
         _ if !was_up => Answer::Done,
-        Some(record) if record.state == State::Fatal => Answer::Failed(reason(record)),
+        Some(record) if record.state == State::Fatal && status.pid.is_none() => {
+            Answer::Failed(reason(record))
+        }
         _ if status.want == Want::Up => up(asked, before, status),
         _ => down(status),
     }
