@@ -63,7 +63,7 @@ pub(crate) enum Event {
     /// The released run has become `./run`.
     Executed,
     /// The released run could not become `./run`, for this errno; its end follows.
-    Refused { what: String, errno: i32 },
+    Refused { why: String, errno: i32 },
     /// A process has ended. It may still be a zombie, so that its pid and group are still its own.
     Ended(Pid, End),
     /// The service told something of itself.

@@ -226,7 +226,7 @@ impl Supervisor {
         let event = match held.outcome() {
             Outcome::Undecided => return,
             Outcome::Executed => Event::Executed,
-            Outcome::Refused(what, errno) => Event::Refused { what, errno },
+            Outcome::Refused(why, errno) => Event::Refused { why, errno },
         };
         self.held = None;
         self.happen(event);

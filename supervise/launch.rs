@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -42,7 +41,6 @@ impl Launcher {
         };
         let program = self.program(RUN, Vec::new(), options);
         let context = RunContext {
-            options,
             ready,
             logged: logged(),
         };
@@ -89,23 +87,17 @@ impl Launcher {
     }
 
     fn program<'a>(
-        &self,
+        &'a self,
         file: &'a str,
         arguments: Vec<CString>,
-        _options: &Options,
+        options: &'a Options,
     ) -> Program<'a> {
-        let environment = std::env::vars_os()
-            .map(|(name, value)| {
-                let mut text = name;
-                text.push("=");
-                text.push(value);
-                CString::new(text.as_bytes()).unwrap_or_default()
-            })
-            .collect();
         Program {
             file,
             arguments,
-            environment,
+            options,
+            layout: &self.layout,
+            granted: Vec::new(),
             umask: self.umask,
             silent: false,
         }

@@ -74,6 +74,8 @@ struct History {
     group: Option<Pid>,
     /// Why it is FATAL.
     reason: String,
+    /// Why the last start could not become `./run`; it stands until one does.
+    refusal: String,
     /// What the service said of itself.
     message: String,
     commands: u32,
@@ -135,6 +137,7 @@ impl Machine {
                 last_end: None,
                 group: None,
                 reason: String::new(),
+                refusal: String::new(),
                 message: String::new(),
                 commands: 0,
                 stamp: now.label,
@@ -176,7 +179,7 @@ impl Machine {
             Event::Spawned(job, process) => self.spawned(job, process, now),
             Event::NotSpawned(job, errno) => self.not_spawned(job, errno, now),
             Event::Executed => self.executed(),
-            Event::Refused { what, errno } => self.refused(&what, errno),
+            Event::Refused { why, errno } => self.refused(why, errno),
             Event::Ended(pid, end) => self.ended(pid, end, now),
             Event::Notice(notice) => self.notice(notice, now),
             Event::Passed => self.passed(now),

@@ -5,7 +5,7 @@
     reason = "fork, signal dispositions, close_range and _exit have no safe form"
 )]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -18,8 +18,11 @@ use nix::unistd::ForkResult;
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
+use servicedir::layout::Layout;
 use servicedir::options::Options;
 use servicedir::report::{Reporter, Why};
+
+use crate::context;
 
 /// The exit code of a child that could not become its program: temporary failure, as daemontools.
 const NOT_EXECUTED: i32 = 111;
@@ -31,8 +34,10 @@ pub(crate) struct Program<'a> {
     pub(crate) file: &'a str,
     /// Its arguments after the name.
     pub(crate) arguments: Vec<CString>,
-    /// The whole environment.
-    pub(crate) environment: Vec<CString>,
+    pub(crate) options: &'a Options,
+    pub(crate) layout: &'a Layout,
+    /// Variables that only this program gets.
+    pub(crate) granted: Vec<(&'static str, OsString)>,
     /// The umask that supervise was started with.
     pub(crate) umask: Mode,
     /// Its stdout goes nowhere.
@@ -41,9 +46,7 @@ pub(crate) struct Program<'a> {
 
 /// What only `run` has.
 #[derive(Debug)]
-pub(crate) struct RunContext<'a> {
-    /// User, limits, directory and the like.
-    pub(crate) options: &'a Options,
+pub(crate) struct RunContext {
     /// A pipe's end, and the number that it is to have (`ready: fd N`).
     pub(crate) ready: Option<(OwnedFd, RawFd)>,
     /// Stdout, and stderr, are pipes to a log service.
@@ -61,7 +64,7 @@ pub(crate) enum Outcome {
     Undecided,
     /// It is `./run` now.
     Executed,
-    /// It could not become that: the words before the reason, and the errno.
+    /// It could not become that: why, in words, and the errno.
     Refused(String, i32),
 }
 
@@ -107,7 +110,7 @@ pub(crate) fn is_executable(file: &str) -> bool {
 ///
 /// # Errors
 /// The system has no process or no descriptor left.
-pub(crate) fn run(program: &Program<'_>, context: RunContext<'_>) -> io::Result<(Pid, Held)> {
+pub(crate) fn run(program: &Program<'_>, context: RunContext) -> io::Result<(Pid, Held)> {
     let (ours, theirs) = UnixStream::pair()?;
     let kept = [
         Some(theirs.as_raw_fd()),
@@ -134,6 +137,7 @@ pub(crate) fn beside(program: &Program<'_>, reporter: Reporter, shown: &str) -> 
     match fork([None, None])? {
         ForkResult::Parent { child } => parent_pid(child),
         ForkResult::Child => {
+            rustix::process::umask(program.umask);
             let errno = execute(program, Path::Relative);
             reporter.warning(format_args!(
                 "unable to start {shown}: {}",
@@ -153,14 +157,19 @@ enum Path {
 }
 
 /// All that the child of a `run` does: it returns only when that failed, with what and why.
-fn become_run(program: &Program<'_>, context: RunContext<'_>, line: &UnixStream) -> (String, i32) {
+fn become_run(program: &Program<'_>, run: RunContext, line: &UnixStream) -> (String, i32) {
     let mut go = [0];
     if !matches!((&mut &*line).read(&mut go), Ok(1)) {
         // The supervise is gone: it may not know of this run, so there must be none.
         leave();
     }
-    let failed = |what: &str, errno: Errno| (what.to_owned(), errno.raw_os_error());
-    let path = match &context.options.directory {
+    let failed = |what: &str, errno: Errno| {
+        (
+            format!("{what}: {}", Why::from(errno)),
+            errno.raw_os_error(),
+        )
+    };
+    let path = match &program.options.directory {
         None => Path::Relative,
         Some(_) => match std::env::current_dir() {
             Ok(dir) => Path::In(dir),
@@ -172,38 +181,29 @@ fn become_run(program: &Program<'_>, context: RunContext<'_>, line: &UnixStream)
             }
         },
     };
-    for (descriptor, _) in context
-        .logged
-        .iter()
-        .enumerate()
-        .filter(|(_, logged)| **logged)
-    {
+    for (descriptor, _) in run.logged.iter().enumerate().filter(|(_, logged)| **logged) {
         reopen_for_both(descriptor);
     }
-    if context.options.redirect_stderr
+    if program.options.redirect_stderr
         && let Err(errno) = rustix::stdio::dup2_stderr(rustix::stdio::stdout())
     {
         return failed("unable to redirect stderr", errno);
     }
     let line = line.as_raw_fd();
-    if let Some((end, number)) = context.ready
+    if let Some((end, number)) = run.ready
         && let Err(errno) = place(end, number, line)
     {
         return failed("unable to set up the readiness descriptor", errno);
     }
     rustix::process::umask(program.umask);
-    if let Err((what, errno)) = enter(context.options) {
-        return (what, errno);
+    if let Err(refused) = context::enter(program.options) {
+        return (refused.to_string(), refused.errno);
     }
     let errno = execute(program, path);
     (
-        format!("unable to start {}", program.file),
+        format!("unable to start {}: {}", program.file, Why::from(errno)),
         errno.raw_os_error(),
     )
-}
-
-fn enter(_options: &Options) -> Result<(), (String, i32)> {
-    Ok(())
 }
 
 /// The log pipe, opened for reading too: as long as the service lives, its pipe has a reader, and no
@@ -255,7 +255,14 @@ fn execute(program: &Program<'_>, path: Path) -> Errno {
     let arguments: Vec<&CStr> = std::iter::once(name.as_c_str())
         .chain(program.arguments.iter().map(CString::as_c_str))
         .collect();
-    match nix::unistd::execve(&file, &arguments, &program.environment) {
+    // Made here and not before the fork, so that supervise keeps no pages of it.
+    let environment = context::environment(
+        std::env::vars_os(),
+        program.options,
+        program.layout,
+        &program.granted,
+    );
+    match nix::unistd::execve(&file, &arguments, &environment) {
         Ok(never) => match never {},
         Err(errno) => Errno::from_raw_os_error(errno as i32),
     }

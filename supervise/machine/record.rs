@@ -46,8 +46,17 @@ impl Machine {
             group: history.group,
             state_stamp: history.state_stamp,
             supervise: Some(history.supervise),
-            reason: self.fault.clone().unwrap_or_else(|| history.reason.clone()),
+            reason: self.reason().to_owned(),
             message: history.message.clone(),
+        }
+    }
+
+    /// What is wrong: with the options, for good, or with the last start.
+    fn reason(&self) -> &str {
+        match (&self.fault, &self.state) {
+            (Some(fault), _) => fault,
+            (None, State::Backoff { .. }) => &self.history.refusal,
+            (None, _) => &self.history.reason,
         }
     }
 

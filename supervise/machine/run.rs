@@ -205,16 +205,17 @@ impl Machine {
     pub(super) fn executed(&mut self) {
         if let Some(run) = self.run() {
             run.executed = true;
+            self.history.refusal.clear();
         }
     }
 
-    pub(super) fn refused(&mut self, what: &str, errno: i32) {
+    pub(super) fn refused(&mut self, why: String, errno: i32) {
         let Some(run) = self.run() else { return };
         run.refused = Some(errno);
         // A service that is tried every second says its reason once, and again when it is another.
-        if self.history.last_end != Some(End::NotStarted(errno)) {
-            self.actions
-                .push_back(Action::Warn(format!("{what}: {}", Why(errno))));
+        if self.history.refusal != why {
+            self.actions.push_back(Action::Warn(why.clone()));
+            self.history.refusal = why;
         }
     }
 
