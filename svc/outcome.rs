@@ -283,3 +283,6 @@ fn ended_well(record: &Record) -> bool {
     use servicedir::status::End;
     record.last_end == Some(End::Exited(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use servicedir::words::{Words, whole_seconds};
 use crate::look::{Seen, Service};
 
 const HEAD: [&str; 7] = [
-    "SERVICE", "STATE", "PID", "SINCE", "STARTS", "LAST END", "NOTE",
+    "SERVICE", "STATE", "PID", "FOR", "STARTS", "LAST END", "NOTE",
 ];
 
 /// The columns of numbers, which are aligned to the right.
