@@ -1,5 +1,6 @@
 //! What a status means for what was asked: done, not yet, or never. No I/O and no clock.
 
+use rustix::process::Pid;
 use servicedir::status::{Phase, Record, State, Status, Want};
 
 use crate::args::WaitFor;
@@ -86,8 +87,11 @@ impl Asked {
 /// What was there before the commands were sent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Before {
-    /// The status of the supervise that is there; `None` where it has not written one yet.
+    /// The status. A supervise that has just begun has not written its own yet: this is then its
+    /// predecessor's.
     pub(crate) status: Option<Status>,
+    /// The supervise that is there, as far as that can be told.
+    pub(crate) supervise: Option<Pid>,
     /// Bytes in the control FIFO that it had not read yet.
     pub(crate) unread: u32,
 }
@@ -164,11 +168,11 @@ fn record(status: Option<&Status>) -> Option<&Record> {
     status.and_then(|status| status.record.as_ref())
 }
 
+/// Whether the status is that of a supervise that came after the one that was there.
 fn another_supervise(before: &Before, now: Now<'_>) -> bool {
-    match (record(before.status.as_ref()), record(now.status)) {
-        (Some(then), Some(new)) => then.supervise != new.supervise,
-        _ => false,
-    }
+    let writer = |status| record(status).and_then(|record| record.supervise);
+    let (then, new) = (writer(before.status.as_ref()), writer(now.status));
+    new.is_some() && before.supervise.is_some() && new != before.supervise && new != then
 }
 
 fn judge_status(asked: &Asked, before: &Before, status: &Status) -> Answer {
