@@ -196,18 +196,23 @@ fn listen_again(supervisor: &mut Supervisor, process: Identity) {
     }
 }
 
-/// TERM and INT are commands, CHLD tells of ends; the others are caught too, to do nothing.
+/// TERM and INT are commands, CHLD tells of ends. The others are to do nothing: they are blocked, and
+/// stay pending; what is forked gets an empty mask.
 fn catch_signals() -> std::io::Result<SelfPipe> {
-    let nothing = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    for signal in [
-        Signal::HUP,
-        Signal::QUIT,
-        Signal::ALRM,
-        Signal::USR1,
-        Signal::USR2,
-    ] {
-        signal_hook::flag::register(signal.number(), std::sync::Arc::clone(&nothing))?;
-    }
+    use nix::sys::signal::{SigSet, Signal as Nix};
+    let nothing = [
+        Nix::SIGHUP,
+        Nix::SIGQUIT,
+        Nix::SIGALRM,
+        Nix::SIGUSR1,
+        Nix::SIGUSR2,
+        Nix::SIGTSTP,
+    ];
+    nothing
+        .into_iter()
+        .collect::<SigSet>()
+        .thread_block()
+        .map_err(std::io::Error::from)?;
     SelfPipe::catching(&[Signal::CHLD, Signal::TERM, Signal::INT])
 }
 
