@@ -8,11 +8,15 @@
 mod account;
 mod adopt;
 mod context;
+mod datagram;
 mod entry;
 mod event;
 mod event_loop;
+mod kinship;
 mod launch;
 mod machine;
+mod notify;
+mod notify_socket;
 mod process;
 mod readiness;
 mod spawn;
@@ -26,12 +30,12 @@ use rustix::fs::{Mode, OFlags};
 use servicedir::layout::{DOWN, ERRLOG, LOG, Layout};
 use servicedir::options;
 use servicedir::process::{Identity, World};
-use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
+use servicedir::report::{Failure, Reporter, Why, exit, print_help, print_version};
 use servicedir::signal::{Signal, WakePipe};
 use servicedir::status::{End, Record, Status};
 
 use adopt::{Adopted, left_behind};
-use event::Event;
+use event::{Event, Notice};
 use event_loop::{Announced, Signals, Supervisor, now};
 use launch::Launcher;
 use machine::Machine;
@@ -124,6 +128,7 @@ fn set_up(dir: &Path) -> Result<(Supervisor, Option<(Status, Record)>), Failure>
         adopted: None,
         readiness: Readiness::None,
         held: None,
+        barriers: Vec::new(),
         announced: Announced::default(),
         leaving: false,
         _log_pipes: log_pipes(),
@@ -173,10 +178,27 @@ fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) {
             supervisor.happen(Event::Ended(process.pid, End::Unknown));
         }
         (Some(process), Some(_)) => {
-            supervisor.readiness = Readiness::adopted(process, supervisor.machine.options());
+            listen_again(supervisor, process);
             supervisor.drain();
         }
         (None, _) => supervisor.drain(),
+    }
+}
+
+/// Takes up the readiness source of the adopted service.
+fn listen_again(supervisor: &mut Supervisor, process: Identity) {
+    let options = supervisor.machine.options();
+    match Readiness::adopted(process, options, &supervisor.files) {
+        Ok(readiness) => supervisor.readiness = readiness,
+        Err(error) => {
+            REPORTER.warning(format_args!(
+                "{}: unable to bind the notify socket again: {}; the service is not heard",
+                supervisor.launcher.shown.display(),
+                Why::from(error)
+            ));
+            // Nobody would hear that it feeds its watchdog.
+            supervisor.happen(Event::Notice(Notice::WatchdogInterval(None)));
+        }
     }
 }
 
