@@ -109,7 +109,8 @@ pub fn open_own(pid: Pid, except: &[Pid]) -> io::Result<Own> {
 }
 
 /// Whether the process of the descriptor has ended: a pidfd polls readable then.
-fn has_ended(descriptor: &OwnedFd) -> bool {
+#[must_use]
+pub fn has_ended(descriptor: &OwnedFd) -> bool {
     let mut polled = [PollFd::new(descriptor, PollFlags::IN)];
     poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
