@@ -25,12 +25,12 @@ use servicedir::layout::{DOWN, ERRLOG, LOG, Layout};
 use servicedir::options;
 use servicedir::process::{Identity, World};
 use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
-use servicedir::signal::{SelfPipe, Signal};
+use servicedir::signal::{Signal, WakePipe};
 use servicedir::status::{End, Record, Status};
 
 use adopt::{Adopted, left_behind};
 use event::Event;
-use event_loop::{Announced, Supervisor, now};
+use event_loop::{Announced, Signals, Supervisor, now};
 use launch::Launcher;
 use machine::Machine;
 use readiness::Readiness;
@@ -174,19 +174,27 @@ fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) {
     }
 }
 
-/// TERM and INT are commands, CHLD tells of ends; the others are caught too, to do nothing.
-fn catch_signals() -> std::io::Result<SelfPipe> {
-    let nothing = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    for signal in [
-        Signal::HUP,
-        Signal::QUIT,
-        Signal::ALRM,
-        Signal::USR1,
-        Signal::USR2,
-    ] {
-        signal_hook::flag::register(signal.number(), std::sync::Arc::clone(&nothing))?;
-    }
-    SelfPipe::catching(&[Signal::CHLD, Signal::TERM, Signal::INT])
+/// TERM and INT are commands, CHLD tells of ends. The others are to do nothing: they are blocked, and
+/// stay pending; what is forked gets an empty mask.
+fn catch_signals() -> std::io::Result<Signals> {
+    use nix::sys::signal::{SigSet, Signal as Nix};
+    let nothing = [
+        Nix::SIGHUP,
+        Nix::SIGQUIT,
+        Nix::SIGALRM,
+        Nix::SIGUSR1,
+        Nix::SIGUSR2,
+        Nix::SIGTSTP,
+    ];
+    nothing
+        .into_iter()
+        .collect::<SigSet>()
+        .thread_block()
+        .map_err(std::io::Error::from)?;
+    Ok(Signals {
+        children: WakePipe::catching(&[Signal::CHLD])?,
+        terminate: WakePipe::catching(&[Signal::TERM, Signal::INT])?,
+    })
 }
 
 /// The pipes to the log services, open for reading too, so that each outlives svscan and its logger.

@@ -1,0 +1,140 @@
+//! One look at a service: the questions of daemontools' `svstat`, in its order.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use servicedir::layout::{self, Layout, STATUS};
+use servicedir::reading::{Reading, Unread, read_status};
+use servicedir::status::BadStatus;
+
+use crate::djb;
+use crate::presence::{Absent, enter, in_directory, probe};
+
+/// A service as the user named it, and where it is.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// The name as it was typed.
+    pub(crate) typed: OsString,
+    /// Its paths; or why they cannot be told.
+    pub(crate) layout: Result<Layout, Errno>,
+}
+
+impl Service {
+    /// The service that the user means by `typed`: a path, or a bare name in `$SVDIR`.
+    pub(crate) fn named(typed: OsString) -> Self {
+        let layout = Layout::of(&layout::find_service(&typed))
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
+        Self { typed, layout }
+    }
+}
+
+/// What one look has found.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Whether the service is started without being asked; `None`: that could not be seen.
+    pub(crate) normally_up: Option<bool>,
+    /// Why there is no state to show.
+    pub(crate) problem: Option<Problem>,
+    /// The status; where no supervise is there, the last one.
+    pub(crate) reading: Option<Reading>,
+}
+
+/// Why a service's state cannot be shown. It is displayed in daemontools' words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Problem {
+    /// No supervise was found.
+    Absent(Absent),
+    /// Nothing can be said of the `down` file.
+    StatDown(Errno),
+    /// The status file cannot be opened.
+    OpenStatus(PathBuf, Errno),
+    /// The status file cannot be read.
+    ReadStatus(PathBuf, Errno),
+    /// The status file is none.
+    BadFormat(PathBuf, BadStatus),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent(absent) => absent.fmt(out),
+            Self::StatDown(errno) => write!(out, "unable to stat down: {}", djb::words(*errno)),
+            Self::OpenStatus(path, errno) => {
+                write!(
+                    out,
+                    "unable to open {}: {}",
+                    path.display(),
+                    djb::words(*errno)
+                )
+            }
+            Self::ReadStatus(path, errno) => {
+                write!(
+                    out,
+                    "unable to read {}: {}",
+                    path.display(),
+                    djb::words(*errno)
+                )
+            }
+            Self::BadFormat(path, _) => {
+                write!(out, "unable to read {}: bad format", path.display())
+            }
+        }
+    }
+}
+
+/// Looks at a service. With `last`, the last status is read even where no supervise is there.
+pub(crate) fn look(service: &Service, last: bool) -> Seen {
+    let mut seen = Seen {
+        normally_up: None,
+        problem: None,
+        reading: None,
+    };
+    let layout = match &service.layout {
+        Ok(layout) => layout,
+        Err(errno) => {
+            seen.problem = Some(Problem::Absent(Absent::Chdir(*errno)));
+            return seen;
+        }
+    };
+    match normally_up(&layout.dir) {
+        Ok(up) => seen.normally_up = Some(up),
+        Err(problem) => {
+            seen.problem = Some(problem);
+            return seen;
+        }
+    }
+    seen.problem = probe(layout).err().map(Problem::Absent);
+    if seen.problem.is_none() || last {
+        match read_status(&layout.state_file(STATUS)) {
+            Ok(reading) => seen.reading = Some(reading),
+            Err(unread) => {
+                let problem = unreadable(in_directory(layout, STATUS), unread);
+                seen.problem = seen.problem.or(Some(problem));
+            }
+        }
+    }
+    seen
+}
+
+/// Whether there is no `down` file.
+fn normally_up(dir: &Path) -> Result<bool, Problem> {
+    let Err(error) = rustix::fs::stat(dir.join(layout::DOWN)) else {
+        return Ok(false);
+    };
+    // Only now is the directory asked for: in a sound one this costs nothing.
+    match (enter(dir), error) {
+        (Err(absent), _) => Err(Problem::Absent(absent)),
+        (Ok(()), Errno::NOENT) => Ok(true),
+        (Ok(()), errno) => Err(Problem::StatDown(errno)),
+    }
+}
+
+fn unreadable(path: PathBuf, unread: Unread) -> Problem {
+    match unread {
+        Unread::Open(errno) => Problem::OpenStatus(path, errno),
+        Unread::Read(errno) => Problem::ReadStatus(path, errno),
+        Unread::Bad(bad) => Problem::BadFormat(path, bad),
+    }
+}
