@@ -9,6 +9,7 @@
 )]
 
 pub mod service;
+pub mod supervised;
 
 use std::ffi::OsStr;
 use std::fs;
