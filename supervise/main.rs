@@ -3,12 +3,13 @@
 //! `machine` decides, `event_loop` does. The order in `run` is that of daemontools: the lock before
 //! the FIFOs, the status before `ok`, so that whoever finds `ok` open finds all the rest.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod account;
 mod adopt;
 mod context;
 mod datagram;
+#[cfg(not(test))]
 mod entry;
 mod event;
 mod event_loop;
@@ -63,6 +64,10 @@ service has a supervise already. See supervise(8) and servicedir(5).
 ";
 
 /// The exit code, after the reason for it was said.
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "called by the entry, which tests do not have")
+)]
 fn finish() -> u8 {
     run().unwrap_or_else(|failure| {
         REPORTER.fatal(&failure);

@@ -7,6 +7,13 @@
     unreachable_pub,
     reason = "each test file uses its own part of the harness"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 pub mod service;
 pub mod supervised;
