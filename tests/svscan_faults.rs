@@ -1,28 +1,28 @@
 //! A bad day: nothing can be started, nothing can be watched, the supervise is missing.
 #![allow(
-    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that meets the unexpected ends there"
+    reason = "what a test does not expect ends it"
 )]
 
-#[path = "support/scanning.rs"]
-mod scanning;
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use scanning::{COUNT, SLEEP, Scanning};
+use support::scanning::{COUNT, SLEEP, Scanning};
 use support::{Running, kill, peer, program, until};
 
 /// svscan under strace with a fault injected; what it starts is not traced.
 fn with_fault(scan: &mut Scanning, fault: &str, args: &[&str]) {
     let mut command = Command::new(peer("strace"));
     command.args(["-qq", "-o", "/dev/null", "-e", fault]);
-    command.arg(program("svscan")).args(args).arg(scan.scan_dir());
+    command
+        .arg(program("svscan"))
+        .args(args)
+        .arg(scan.scan_dir());
     scan.prepare(&mut command);
     scan.svscan = Some(Running::start(&mut command));
 }
@@ -41,13 +41,23 @@ fn a_refused_fork_is_told_of_once_and_tried_again() {
         scan.logged(name, COUNT);
         scan.link(name);
     }
-    with_fault(&mut scan, "inject=clone,clone3,vfork,fork:error=EAGAIN:when=1..6", &[]);
+    with_fault(
+        &mut scan,
+        "inject=clone,clone3,vfork,fork:error=EAGAIN:when=1..6",
+        &[],
+    );
     scan.log_grows("sv/a/log/out");
     scan.log_grows("sv/b/log/out");
     let said = scan.stderr();
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.starts_with("svscan: warning: unable to start "), "{said}");
-    assert!(said.ends_with("supervise for a: try again; tried again every second\n"), "{said}");
+    assert!(
+        said.starts_with("svscan: warning: unable to start "),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("supervise for a: try again; tried again every second\n"),
+        "{said}"
+    );
     let svscan = traced(&mut scan);
     kill(svscan, libc::SIGTERM);
     assert_eq!(scan.running().ended().code(), Some(0));
@@ -60,7 +70,11 @@ fn a_fork_that_is_always_refused_does_not_keep_it_from_stopping() {
     let mut scan = Scanning::new();
     scan.service("a", SLEEP);
     scan.link("a");
-    with_fault(&mut scan, "inject=clone,clone3,vfork,fork:error=EAGAIN", &[]);
+    with_fault(
+        &mut scan,
+        "inject=clone,clone3,vfork,fork:error=EAGAIN",
+        &[],
+    );
     scan.says("unable to start");
     let svscan = traced(&mut scan);
     kill(svscan, libc::SIGTERM);
@@ -71,7 +85,10 @@ fn a_fork_that_is_always_refused_does_not_keep_it_from_stopping() {
 fn without_inotify_everything_is_looked_at_again_and_again() {
     for (fault, why) in [
         ("inject=inotify_init1:error=EMFILE", "too many open files"),
-        ("inject=inotify_add_watch:error=ENOSPC", "no space left on device"),
+        (
+            "inject=inotify_add_watch:error=ENOSPC",
+            "no space left on device",
+        ),
     ] {
         let mut scan = Scanning::new();
         scan.service("a", SLEEP);
@@ -83,7 +100,10 @@ fn without_inotify_everything_is_looked_at_again_and_again() {
         scan.up("b");
         let said = scan.stderr().to_lowercase();
         assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains("unable to watch everything: ") && said.contains(why), "{said}");
+        assert!(
+            said.contains("unable to watch everything: ") && said.contains(why),
+            "{said}"
+        );
     }
 }
 
@@ -124,10 +144,18 @@ fn without_a_supervise_it_does_not_start() {
     scan.link("a");
     let mut command = Command::new(&alone);
     command.arg(scan.scan_dir());
-    command.env("PATH", format!("/usr/bin:/bin:{}", program("supervise").parent().unwrap().display()));
+    command.env(
+        "PATH",
+        format!(
+            "/usr/bin:/bin:{}",
+            program("supervise").parent().unwrap().display()
+        ),
+    );
     scan.prepare(&mut command);
     scan.svscan = Some(Running::start(&mut command));
-    until("it is supervised", || scan.dir("a/supervise/status").exists());
+    until("it is supervised", || {
+        scan.dir("a/supervise/status").exists()
+    });
 }
 
 #[test]
@@ -143,7 +171,13 @@ fn a_directory_that_cannot_be_opened_is_told_of_once() {
     let supervise = scan.supervised("a", None);
     kill(supervise, libc::SIGKILL);
     scan.supervised("a", Some(supervise));
-    assert_eq!(scan.stderr().lines().filter(|line| line.contains("loop")).count(), 1);
+    assert_eq!(
+        scan.stderr()
+            .lines()
+            .filter(|line| line.contains("loop"))
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -153,7 +187,10 @@ fn a_stderr_that_is_closed_is_no_reason_to_end() {
     scan.link("a");
     scan.link("dangling");
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "exec \"$0\" \"$1\" 0<&- 1>&- 2>&-"]).arg(program("svscan")).arg(scan.scan_dir());
+    command
+        .args(["-c", "exec \"$0\" \"$1\" 0<&- 1>&- 2>&-"])
+        .arg(program("svscan"))
+        .arg(scan.scan_dir());
     command.env_remove("SUPERVISEDIR");
     scan.svscan = Some(Running::start(&mut command));
     scan.up("a");
@@ -163,18 +200,29 @@ fn a_stderr_that_is_closed_is_no_reason_to_end() {
 #[test]
 fn a_supervise_that_cannot_run_is_started_once_a_second() {
     let mut scan = Scanning::new();
-    let supervise = scan.scratch.script("supervise", "date +%s%N >>../starts; exit 111");
+    let supervise = scan
+        .scratch
+        .script("supervise", "date +%s%N >>../starts; exit 111");
     scan.service("a", SLEEP);
     scan.link("a");
     scan.start_with(&["--supervise", supervise.to_str().unwrap()]);
-    until("it was started three times", || scan.scratch.read("starts").lines().count() >= 3);
-    let starts: Vec<u64> =
-        scan.scratch.read("starts").lines().map(|line| line.parse().unwrap()).collect();
+    until("it was started three times", || {
+        scan.scratch.read("starts").lines().count() >= 3
+    });
+    let starts: Vec<u64> = scan
+        .scratch
+        .read("starts")
+        .lines()
+        .map(|line| line.parse().unwrap())
+        .collect();
     // The script takes a moment of its own to look at the clock.
     for pair in starts.windows(2) {
         assert!(pair[1] - pair[0] > 500_000_000, "{starts:?}");
     }
-    assert!(starts.last().unwrap() - starts[0] > 1_500_000_000, "{starts:?}");
+    assert!(
+        starts.last().unwrap() - starts[0] > 1_500_000_000,
+        "{starts:?}"
+    );
     let mode = fs::metadata(&supervise).unwrap().permissions().mode();
     assert_eq!(mode & 0o111, 0o111);
 }

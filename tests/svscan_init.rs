@@ -1,14 +1,11 @@
 //! svscan as what a system or a container is started from: pid 1, orphans, limits, readiness.
 #![allow(
-    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that meets the unexpected ends there"
+    reason = "what a test does not expect ends it"
 )]
 
-#[path = "support/scanning.rs"]
-mod scanning;
 mod support;
 
 use std::fs;
@@ -18,7 +15,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use scanning::{COUNT, SLEEP, Scanning};
+use support::scanning::{COUNT, SLEEP, Scanning};
 use support::{PATIENCE, Running, alive, eventually, kill, peer, program, until};
 
 /// svscan as pid 1 of a pid namespace of its own; with a user namespace where the tests have no root.
@@ -27,7 +24,9 @@ fn as_init(scan: &mut Scanning, args: &[&str]) {
     if !nix::unistd::geteuid().is_root() {
         command.arg("--map-root-user");
     }
-    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(program("svscan"));
+    command
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg(program("svscan"));
     command.args(args).arg(scan.scan_dir());
     scan.prepare(&mut command);
     scan.svscan = Some(Running::start(&mut command));
@@ -86,9 +85,14 @@ fn orphans_are_reaped() {
         let text = fs::read_to_string(scan.dir(name).join("orphans")).unwrap_or_default();
         text.lines().filter_map(|pid| pid.parse().ok()).collect()
     };
-    until("they were started", || orphans("b").len() == 9 && orphans("a").len() == 1);
+    until("they were started", || {
+        orphans("b").len() == 9 && orphans("a").len() == 1
+    });
     let all = [orphans("a"), orphans("b")].concat();
-    until("no zombie is left", || all.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
+    until("no zombie is left", || {
+        all.iter()
+            .all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    });
 }
 
 #[test]
@@ -104,25 +108,40 @@ fn services_have_the_limit_of_descriptors_that_svscan_was_given() {
     until("it is up", || scan.scratch.read("sv/a/hard") == "600\n");
     assert_eq!(scan.scratch.read("sv/a/soft"), "300\n");
     let limits = fs::read_to_string(format!("/proc/{}/limits", scan.running().pid())).unwrap();
-    let own = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    assert_eq!(own.split_whitespace().collect::<Vec<_>>()[3..5], ["600", "600"]);
+    let own = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    assert_eq!(
+        own.split_whitespace().collect::<Vec<_>>()[3..5],
+        ["600", "600"]
+    );
 }
 
 #[test]
 fn a_supervise_has_a_group_of_its_own_and_no_blocked_or_ignored_signals() {
     let mut scan = Scanning::new();
-    let supervise = scan.scratch.script("supervise", "cat /proc/self/status >../status; exec sleep 1000");
+    let supervise = scan.scratch.script(
+        "supervise",
+        "cat /proc/self/status >../status; exec sleep 1000",
+    );
     scan.service("a", SLEEP);
     scan.link("a");
     scan.start_with(&["--supervise", supervise.to_str().unwrap()]);
-    until("it was started", || scan.scratch.read("status").contains("SigIgn"));
+    until("it was started", || {
+        scan.scratch.read("status").contains("SigIgn")
+    });
     let status = scan.scratch.read("status");
     let mask = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
     };
     // Signals 32 and 33 are the C library's own, which ignores them in what it spawns.
-    assert_eq!((mask("SigBlk:"), mask("SigIgn:") & !(0b11 << 31)), (0, 0), "{status}");
+    assert_eq!(
+        (mask("SigBlk:"), mask("SigIgn:") & !(0b11 << 31)),
+        (0, 0),
+        "{status}"
+    );
     let pid = scan.processes().into_iter().next().unwrap();
     let group = nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).unwrap();
     assert_ne!(group.as_raw(), scan.running().pid());
@@ -140,7 +159,10 @@ fn the_service_manager_is_told_ready_and_stopping_and_services_do_not_know_it() 
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut command = scan.command(&[]);
-    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000").env("WATCHDOG_PID", "1");
+    command
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "1000000")
+        .env("WATCHDOG_PID", "1");
     scan.svscan = Some(Running::start(&mut command));
     let receive = || {
         let mut message = [0; 100];
@@ -150,12 +172,19 @@ fn the_service_manager_is_told_ready_and_stopping_and_services_do_not_know_it() 
     assert_eq!(receive(), "READY=1\n");
     scan.supervised("a", None);
     scan.supervised("b", None);
-    until("the service tells", || scan.scratch.read("sv/a/env").contains("SUPERVISOR_ENABLED"));
+    until("the service tells", || {
+        scan.scratch.read("sv/a/env").contains("SUPERVISOR_ENABLED")
+    });
     let env = scan.scratch.read("sv/a/env");
-    assert!(!env.contains("NOTIFY_SOCKET") && !env.contains("WATCHDOG"), "{env}");
+    assert!(
+        !env.contains("NOTIFY_SOCKET") && !env.contains("WATCHDOG"),
+        "{env}"
+    );
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
     assert_eq!(receive(), "STOPPING=1\n");
-    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
     assert!(socket.recv(&mut [0; 100]).is_err(), "each is said once");
 }
 
@@ -165,7 +194,10 @@ fn an_essential_service_that_ends_ends_everything_with_its_code() {
         let mut scan = Scanning::new();
         scan.logged("helper", COUNT);
         scan.link("helper");
-        scan.service("main", &format!("while ! test -e go; do sleep 0.02; done; {run}"));
+        scan.service(
+            "main",
+            &format!("while ! test -e go; do sleep 0.02; done; {run}"),
+        );
         scan.option("main", "essential", "yes");
         scan.option("main", "autorestart", "never");
         scan.option("main", "startsecs", "0");
@@ -175,15 +207,25 @@ fn an_essential_service_that_ends_ends_everything_with_its_code() {
         scan.up("main");
         scan.scratch.file("sv/main/go", "");
         let mut svscan = scan.svscan.take().unwrap();
-        assert_eq!(svscan.ended().code(), Some(code), "{run}: {}", scan.stderr());
+        assert_eq!(
+            svscan.ended().code(),
+            Some(code),
+            "{run}: {}",
+            scan.stderr()
+        );
         assert_eq!(scan.processes(), []);
-        scan.says(&format!("main is essential and has ended: stopping everything, exit code {code}"));
+        scan.says(&format!(
+            "main is essential and has ended: stopping everything, exit code {code}"
+        ));
     }
 }
 
 #[test]
 fn an_essential_service_that_cannot_be_started_ends_everything() {
-    for (option, value, code) in [("user", "nobody-of-that-name", 111), ("startretries", "0", 3)] {
+    for (option, value, code) in [
+        ("user", "nobody-of-that-name", 111),
+        ("startretries", "0", 3),
+    ] {
         let mut scan = Scanning::new();
         scan.service("main", "exit 3");
         scan.option("main", "essential", "yes");
@@ -192,7 +234,12 @@ fn an_essential_service_that_cannot_be_started_ends_everything() {
         scan.link("main");
         scan.start();
         let mut svscan = scan.svscan.take().unwrap();
-        assert_eq!(svscan.ended().code(), Some(code), "{option}: {}", scan.stderr());
+        assert_eq!(
+            svscan.ended().code(),
+            Some(code),
+            "{option}: {}",
+            scan.stderr()
+        );
     }
 }
 
@@ -206,7 +253,9 @@ fn an_essential_service_that_is_told_to_stop_or_restarts_ends_nothing() {
     scan.start();
     let pid = scan.up("main");
     kill(pid, libc::SIGKILL);
-    until("it is restarted", || scan.pid("main").is_some_and(|new| new != pid));
+    until("it is restarted", || {
+        scan.pid("main").is_some_and(|new| new != pid)
+    });
     let pid = scan.up("main");
     fs::write(scan.dir("main/supervise/control"), "d").unwrap();
     until("it is down", || !alive(pid) && scan.pid("main").is_none());
@@ -246,8 +295,12 @@ fn instances_are_services_of_their_own_with_one_log() {
     };
     until("both are up", || pid("1").is_some() && pid("2").is_some());
     until("both are logged", || {
-        let mut lines: Vec<String> =
-            scan.scratch.read("sv/worker/log/out").lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = scan
+            .scratch
+            .read("sv/worker/log/out")
+            .lines()
+            .map(str::to_owned)
+            .collect();
         lines.sort();
         lines == ["I am 1", "I am 2"]
     });
@@ -267,7 +320,9 @@ fn instances_are_services_of_their_own_with_one_log() {
     scan.supervised("worker/log", Some(former));
     assert_eq!((pid("2"), scan.up("worker/log")), (Some(two), logger));
     fs::write(scan.dir("worker/supervise@1/control"), "u").unwrap();
-    until("it is logged", || scan.scratch.read("sv/worker/log/out").lines().count() == 3);
+    until("it is logged", || {
+        scan.scratch.read("sv/worker/log/out").lines().count() == 3
+    });
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
     assert_eq!(scan.processes(), []);
 }

@@ -1,20 +1,17 @@
 //! More services than other suites have room for.
 #![allow(
-    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that meets the unexpected ends there"
+    reason = "what a test does not expect ends it"
 )]
 
-#[path = "support/scanning.rs"]
-mod scanning;
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use scanning::Scanning;
+use support::scanning::Scanning;
 use support::until;
 
 /// Not timed: how long it takes stands in the benchmark.
@@ -23,10 +20,9 @@ fn more_than_a_thousand_services_start_and_stop() {
     let count = 1100;
     let mut scan = Scanning::new();
     // A supervise that costs little: it says that it is there, and waits to be told to go.
-    let supervise = scan.scratch.script(
-        "supervise",
-        ">../up/$1; exec sleep 1000",
-    );
+    let supervise = scan
+        .scratch
+        .script("supervise", ">../up/$1; exec sleep 1000");
     fs::create_dir(scan.scratch.path().join("up")).unwrap();
     for number in 0..count {
         let dir = scan.scan_dir().join(format!("s{number}"));
@@ -35,8 +31,19 @@ fn more_than_a_thousand_services_start_and_stop() {
         fs::set_permissions(dir.join("run"), fs::Permissions::from_mode(0o755)).unwrap();
     }
     scan.start_with(&["--supervise", supervise.to_str().unwrap()]);
-    until("all are started", || fs::read_dir(scan.scratch.path().join("up")).unwrap().count() == count);
+    until("all are started", || {
+        fs::read_dir(scan.scratch.path().join("up"))
+            .unwrap()
+            .count()
+            == count
+    });
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
     assert_eq!(scan.processes(), []);
-    assert_eq!(scan.stderr().lines().filter(|line| !line.contains("killed by SIGTERM")).count(), 0);
+    assert_eq!(
+        scan.stderr()
+            .lines()
+            .filter(|line| !line.contains("killed by SIGTERM"))
+            .count(),
+        0
+    );
 }
