@@ -12,7 +12,7 @@ use servicedir::layout::{PID, STAT, STATUS};
 use servicedir::options;
 use servicedir::process::Identity;
 use servicedir::report::{Failure, Reporter, Why};
-use servicedir::signal::{SelfPipe, Signal};
+use servicedir::signal::{Signal, WakePipe};
 use servicedir::status::End;
 use servicedir::tai64n::Tai64n;
 
@@ -33,7 +33,7 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Supervisor {
     pub(crate) machine: Machine,
     pub(crate) files: StateDir,
-    pub(crate) signals: SelfPipe,
+    pub(crate) signals: Signals,
     pub(crate) launcher: Launcher,
     pub(crate) reporter: Reporter,
     /// The process that another supervise started, or that the service named as its main one.
@@ -43,6 +43,15 @@ pub(crate) struct Supervisor {
     pub(crate) announced: Announced,
     pub(crate) leaving: bool,
     pub(crate) _log_pipes: Vec<OwnedFd>,
+}
+
+/// The signals to supervise itself, by what they mean.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    /// CHLD: some child has ended.
+    pub(crate) children: WakePipe,
+    /// TERM and INT: down and exit.
+    pub(crate) terminate: WakePipe,
 }
 
 /// What stands in the files now.
@@ -82,14 +91,12 @@ impl Supervisor {
     /// One turn, always in this order. Signals are drained before children are reaped: the reverse
     /// order loses a child that ends in between. All has happened before the status is written once.
     fn turn(&mut self, seen: Seen) {
-        let mut terminate = false;
-        self.signals
-            .take(|signal| terminate |= matches!(signal, Signal::TERM | Signal::INT));
+        let _ended = self.signals.children.drain();
         self.reap();
         self.hear_of_the_run();
         self.look_at_adopted(seen.adopted);
         self.hear_notices(seen.readiness);
-        if terminate {
+        if self.signals.terminate.drain() {
             self.happen(Event::Terminate);
         }
         if !seen.control.is_empty() {
@@ -335,10 +342,11 @@ impl Supervisor {
                 tv_nsec: 0,
             })
         });
-        let idle = self.signals_fd();
+        let idle = self.signals.children.as_fd();
         let adopted = self.adopted.as_ref();
         let mut fds = [
             PollFd::from_borrowed_fd(idle, PollFlags::IN),
+            PollFd::new(&self.signals.terminate, PollFlags::IN),
             PollFd::new(&self.files.control, PollFlags::IN),
             optional(self.held.as_ref().map(AsFd::as_fd), PollFlags::IN, idle),
             optional(self.readiness.descriptor(), PollFlags::IN, idle),
@@ -354,16 +362,12 @@ impl Supervisor {
             Err(Errno::INTR) => return Ok(Seen::default()),
             Err(errno) => return Err(errno),
         }
-        let [_, control, _, readiness, adopted] = fds.map(|fd| fd.revents());
+        let [_, _, control, _, readiness, adopted] = fds.map(|fd| fd.revents());
         Ok(Seen {
             control,
             readiness,
             adopted,
         })
-    }
-
-    fn signals_fd(&self) -> BorrowedFd<'_> {
-        AsFd::as_fd(&self.signals)
     }
 }
 
