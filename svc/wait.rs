@@ -14,7 +14,7 @@ use servicedir::tai64n::Tai64n;
 use servicedir::wait::{Seen, StatusWatch};
 use servicedir::words::Words;
 
-use crate::outcome::{self, Answer, Asked, Before, Now, judge};
+use crate::outcome::{Answer, Asked, Before, Now, Progress, judge, progress};
 use crate::send::{self, Unsent};
 
 /// How long a supervise that is gone is given to come back: svscan starts a new one within a second
@@ -95,14 +95,18 @@ impl Awaited {
                 report.warning(format_args!("{typed}: not {}: {reason}", asked.word()));
                 Some(exit::SERVICE_FAILED)
             }
-            Answer::Absent if self.missed.is_some_and(|missed| now >= missed + GRACE) => {
-                report.warning(format_args!(
-                    "{typed}: not {}: supervise not running",
-                    asked.word()
-                ));
+            Answer::Absent | Answer::Lost
+                if self.missed.is_some_and(|missed| now >= missed + GRACE) =>
+            {
+                let why = if looked.supervised {
+                    "the supervise that took the command is gone, and another one is there"
+                } else {
+                    "supervise not running"
+                };
+                report.warning(format_args!("{typed}: not {}: {why}", asked.word()));
                 Some(exit::USAGE)
             }
-            Answer::Absent => {
+            Answer::Absent | Answer::Lost => {
                 self.missed = self.missed.or(Some(now));
                 None
             }
@@ -121,16 +125,10 @@ impl Awaited {
     }
 
     fn remember(&mut self) {
-        let status = read_status(&self.layout.state_file(STATUS)).ok();
-        // A supervise that has just begun may not have written its first status yet: the one that
-        // is there is then its predecessor's, whose count of commands is not this one's.
-        let holder = lock::holder(&self.layout.state_file(LOCK));
-        self.before.status = status.map(|reading| reading.status).filter(|status| {
-            status
-                .record
-                .as_ref()
-                .is_none_or(|record| record.supervise == holder)
-        });
+        let reading = read_status(&self.layout.state_file(STATUS)).ok();
+        self.before.status = reading.map(|reading| reading.status);
+        // A supervise locks before it opens its FIFOs.
+        self.before.supervise = lock::holder(&self.layout.state_file(LOCK));
         self.before.unread = self.unread();
     }
 
@@ -175,7 +173,7 @@ impl Awaited {
             normally_up: None,
             now: Tai64n::now(),
         };
-        let acted = outcome::acted(asked, &self.before, looked.now());
+        let acted = progress(asked, &self.before, looked.now()) == Progress::Acted;
         match (looked.supervised, acted) {
             (false, _) => format!("supervise not running, last seen {words}"),
             (true, false) => format!("supervise has not read the command, {words}"),

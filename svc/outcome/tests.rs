@@ -78,6 +78,7 @@ fn judged(letters: &str, before: &Status, now: &Status) -> Answer {
 fn judged_for(wait: WaitFor, letters: &str, before: &Status, now: &Status) -> Answer {
     let before = Before {
         status: Some(before.clone()),
+        supervise: Pid::from_raw(SUPERVISE),
         unread: 0,
     };
     let seen = Now {
@@ -104,6 +105,7 @@ fn an_old_state_that_looks_like_the_answer_is_none() {
 fn every_byte_sent_must_have_been_acted_on_also_those_that_were_unread_before() {
     let before = Before {
         status: Some(stopped(u32::MAX - 1)),
+        supervise: Pid::from_raw(SUPERVISE),
         unread: 3,
     };
     let asked = Asked::new(b"cd", WaitFor::Command);
@@ -127,13 +129,21 @@ fn every_byte_sent_must_have_been_acted_on_also_those_that_were_unread_before() 
 fn a_supervise_that_took_over_has_acted_when_its_fifo_is_empty() {
     let before = Before {
         status: Some(running(5, 100)),
+        supervise: Pid::from_raw(SUPERVISE),
         unread: 0,
     };
     let asked = Asked::new(b"d", WaitFor::Command);
-    let taken_over = with(stopped(0), |_, record| {
-        record.supervise = Pid::from_raw(701)
-    });
-    for (drained, answer) in [(false, Answer::Pending), (true, Answer::Done)] {
+    let taken_over = |commands| {
+        with(stopped(commands), |_, record| {
+            record.supervise = Pid::from_raw(701);
+        })
+    };
+    for (commands, drained, answer) in [
+        (0, false, Answer::Pending),
+        (0, true, Answer::Lost),
+        (1, true, Answer::Done),
+    ] {
+        let taken_over = taken_over(commands);
         let now = Now {
             supervised: true,
             drained,
@@ -349,6 +359,7 @@ fn a_wait_without_a_command_takes_the_state_as_it_is() {
 fn exit_is_a_supervise_that_is_gone_or_another_one() {
     let before = Before {
         status: Some(running(5, 0)),
+        supervise: Pid::from_raw(SUPERVISE),
         unread: 0,
     };
     let another = with(running(5, 0), |_, record| {
@@ -373,9 +384,45 @@ fn exit_is_a_supervise_that_is_gone_or_another_one() {
 }
 
 #[test]
+fn the_first_status_of_a_supervise_that_has_just_begun_is_no_exit() {
+    let predecessor = with(stopped(9), |_, record| {
+        record.supervise = Pid::from_raw(699)
+    });
+    let before = Before {
+        status: Some(predecessor.clone()),
+        supervise: Pid::from_raw(SUPERVISE),
+        unread: 0,
+    };
+    for status in [predecessor, running(5, 1)] {
+        let now = Now {
+            supervised: true,
+            drained: true,
+            status: Some(&status),
+        };
+        let asked = Asked::new(b"x", WaitFor::Command);
+        assert_eq!(judge(&asked, &before, now), Answer::Pending);
+    }
+    let asked = Asked::new(b"u", WaitFor::Command);
+    for (status, answer) in [(stopped(9), Answer::Pending), (running(5, 1), Answer::Done)] {
+        let status = with(status, |status, record| {
+            if status.pid.is_none() {
+                record.supervise = Pid::from_raw(699);
+            }
+        });
+        let now = Now {
+            supervised: true,
+            drained: true,
+            status: Some(&status),
+        };
+        assert_eq!(judge(&asked, &before, now), answer);
+    }
+}
+
+#[test]
 fn without_a_supervise_only_down_can_be_believed() {
     let before = Before {
         status: Some(running(5, 0)),
+        supervise: Pid::from_raw(SUPERVISE),
         unread: 0,
     };
     for (letters, status, answer) in [
@@ -423,6 +470,7 @@ fn other_suites_are_judged_by_their_first_bytes() {
 fn other_suites_have_acted_when_the_fifo_is_empty() {
     let before = Before {
         status: Some(of_another_suite(running(5, 0))),
+        supervise: Pid::from_raw(SUPERVISE),
         unread: 0,
     };
     let now = of_another_suite(running(5, 0));
@@ -449,7 +497,7 @@ proptest! {
         prop_assume!(counted < sent);
         let asked = Asked::new(&letters, WaitFor::Command);
         prop_assume!(asked.goal != Goal::Exited);
-        let before = Before { status: Some(running(5, 7)), unread: 0 };
+        let before = Before { status: Some(running(5, 7)), supervise: None, unread: 0 };
         let now = status(State::ALL[state], pid, Want::Down, 7 + counted);
         let answer = judge(&asked, &before, Now { supervised: true, drained: true, status: Some(&now) });
         prop_assert_eq!(answer, Answer::Pending);

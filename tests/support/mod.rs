@@ -4,6 +4,8 @@
 //! directory (and tmpfs), kernels other than the one that runs the tests.
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
+pub mod supervised;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
