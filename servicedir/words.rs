@@ -161,6 +161,7 @@ mod tests {
             group: None,
             state_stamp: Tai64n::default(),
             supervise: None,
+            watchdog: None,
             reason: String::new(),
             message: String::new(),
         };

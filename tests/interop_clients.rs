@@ -40,26 +40,21 @@ fn svc(cwd: &Path, args: &[&str]) {
     );
 }
 
-/// The lines of both svstats for the same directories, taken in one and the same second.
-fn both_lines(cwd: &Path, dirs: &[&str]) -> (String, String) {
-    eventually::<_, ()>("two looks in one second", || {
-        let before = stdout(&run(&peer("svstat"), cwd, dirs));
-        let ours = run(program("svstat"), cwd, dirs);
-        let after = stdout(&run(&peer("svstat"), cwd, dirs));
-        assert_eq!(ours.status.code(), Some(0));
-        if before == after {
-            Ok((stdout(&ours), before))
-        } else {
-            Err(())
-        }
-    })
-}
-
+/// Asserts that both svstats print the same bytes for the same directories, and returns them. The
+/// seconds go on between two looks: the same are seen sooner or later, or never.
 #[track_caller]
 fn assert_same_lines(cwd: &Path, dirs: &[&str]) -> String {
-    let (ours, theirs) = both_lines(cwd, dirs);
-    assert_eq!(ours, theirs);
-    ours
+    eventually("the same bytes", || {
+        let theirs = stdout(&run(&peer("svstat"), cwd, dirs));
+        let ours = run(program("svstat"), cwd, dirs);
+        assert_eq!(ours.status.code(), Some(0));
+        let ours = stdout(&ours);
+        if ours == theirs {
+            Ok(ours)
+        } else {
+            Err((ours, theirs))
+        }
+    })
 }
 
 /// A service that writes down the signals it gets.

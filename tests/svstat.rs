@@ -353,6 +353,7 @@ fn json_is_one_array_with_all_that_the_record_carries() {
             "world" => "boot",
             "group" => "process_group",
             "supervise" => "supervise_pid",
+            "watchdog" => "watchdog_usec",
             field => field,
         };
         assert!(
