@@ -349,7 +349,8 @@ impl Directory {
                     writer.full.hurry(now);
                 }
                 if !old.is_deleted() {
-                    old.close_in_order();
+                    // It is where nobody looks for it: whether this works does not matter.
+                    old.seal().ok();
                 } else if self.replay.is_none() && old.size > known {
                     self.replay = Some((old, known));
                 }
@@ -392,11 +393,9 @@ impl Directory {
         }
     }
 
-    /// Whether its processor runs.
-    pub(crate) fn processes(&self) -> bool {
-        self.writer
-            .as_ref()
-            .is_some_and(|writer| writer.processor.runs())
+    /// Whether a child works for it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.writer.as_ref().is_some_and(Writer::is_busy)
     }
 
     /// Asks its processor to end.

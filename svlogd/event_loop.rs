@@ -236,7 +236,7 @@ impl EventLoop {
         }
     }
 
-    /// Writes what is left, closes the directories, and waits for their processors.
+    /// Writes what is left, closes the directories, and waits for their children.
     fn end(&mut self) -> Result<u8, Failure> {
         let now = Instant::now();
         for directory in &mut self.directories {
@@ -249,7 +249,7 @@ impl EventLoop {
         for directory in &mut self.directories {
             whole &= directory.close(self.filled);
         }
-        self.wait_for_processors();
+        self.wait_for_children();
         if whole {
             Ok(exit::DONE)
         } else {
@@ -273,8 +273,8 @@ impl EventLoop {
         }
     }
 
-    fn wait_for_processors(&mut self) {
-        while self.directories.iter().any(Directory::processes) {
+    fn wait_for_children(&mut self) {
+        while self.directories.iter().any(Directory::is_busy) {
             self.waiter.poll(false, None, Instant::now());
             self.signals();
         }

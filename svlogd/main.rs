@@ -8,6 +8,7 @@ mod limit;
 mod line;
 mod processor;
 mod rotate;
+mod seal;
 mod select;
 mod stamp;
 mod store;

@@ -5,51 +5,40 @@
 //!
 //! | done | what the next start finds | what it does |
 //! |---|---|---|
-//! | nothing, `Sync` | `current`, not marked | renames it to `@….u` |
-//! | `Mark` | `current`, marked | goes on with it |
-//! | `Rename` | no `current` | makes one |
-//! | `Open` | perhaps a file too many | deletes it |
+//! | nothing | `current`, not marked | renames it to `@….u` |
+//! | `Rename` | `@….u`, no `current` | makes one |
+//! | `Open` | `@….u`, not marked | leaves it: perhaps it is not whole |
+//! | `Seal` | `@….u`, marked | renames it to `@….s` |
+//! | `Trim` | perhaps a file too many | deletes it |
+//!
+//! With a processor every `@….u` is fed to it.
 
 use servicedir::tai64n::Tai64n;
 
 /// One step of a rotation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
-    /// Bring `current` to the disk.
-    Sync,
-    /// Give it the mode that says so.
-    Mark,
-    /// Give it its name for good.
+    /// Give `current` the name of an old file that is not on the disk yet.
     Rename,
     /// Make a new `current`.
     Open,
+    /// Begin to bring the old file to the disk.
+    Seal,
     /// Delete what is too old or too much.
     Trim,
 }
 
 impl Step {
     /// Where a rotation begins.
-    pub(crate) const FIRST: Self = Self::Sync;
+    pub(crate) const FIRST: Self = Self::Rename;
 
     /// The step after this one.
     pub(crate) fn next(self) -> Option<Self> {
         match self {
-            Self::Sync => Some(Self::Mark),
-            Self::Mark => Some(Self::Rename),
             Self::Rename => Some(Self::Open),
-            Self::Open => Some(Self::Trim),
+            Self::Open => Some(Self::Seal),
+            Self::Seal => Some(Self::Trim),
             Self::Trim => None,
-        }
-    }
-
-    /// What is said where the step fails: `unable to …`.
-    pub(crate) fn verb(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Mark => "change the mode of",
-            Self::Rename => "rename",
-            Self::Open => "create",
-            Self::Trim => "delete the files older than",
         }
     }
 }
@@ -174,7 +163,7 @@ mod tests {
             std::iter::successors(Some(Step::FIRST), |step| step.next()).collect();
         assert_eq!(
             steps,
-            [Step::Sync, Step::Mark, Step::Rename, Step::Open, Step::Trim]
+            [Step::Rename, Step::Open, Step::Seal, Step::Trim]
         );
     }
 

@@ -250,6 +250,29 @@ impl Store {
         Ok(files.collect())
     }
 
+    /// The files not processed that are on the disk, as their mode says.
+    pub(crate) fn marked(&self, path: &Path) -> Result<Vec<Tai64n>, Fault> {
+        let mut names = self.names(path)?;
+        names.retain(|name| {
+            name.kind == Kind::Unprocessed
+                && statat(&self.dir, name.text(), AtFlags::SYMLINK_NOFOLLOW)
+                    .is_ok_and(|stat| stat.st_mode & DONE_BIT != 0)
+        });
+        Ok(names.into_iter().map(|name| name.label).collect())
+    }
+
+    /// An old file is on the disk: it gets its name for good. One that was deleted meanwhile is no fault.
+    pub(crate) fn save(&self, path: &Path, label: Tai64n) -> Result<(), Fault> {
+        let name = |kind| OldName::new(label, kind).text();
+        match self.rename_to_new(&name(Kind::Unprocessed), &name(Kind::Saved)) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => {
+                let old = name(Kind::Unprocessed);
+                Err(Fault::new("rename", path, &old, errno))
+            }
+        }
+    }
+
     /// Whether there is a file of that name.
     pub(crate) fn has(&self, name: OldName) -> bool {
         statat(&self.dir, name.text(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
@@ -320,24 +343,19 @@ impl Current {
         Ok(done)
     }
 
-    /// Brings the file to the disk.
-    pub(crate) fn sync(&self) -> Result<(), Errno> {
-        sync(self.file.as_fd())
+    /// Brings the file to the disk and marks it as whole.
+    pub(crate) fn seal(&self) -> Result<(), Errno> {
+        mark(&self.file)
     }
 
-    /// Gives the file the mode that says that it is whole.
-    pub(crate) fn mark(&self) -> Result<(), Errno> {
-        fchmod(&self.file, Mode::from(DONE_MODE))
-    }
-
-    /// Brings the file to the disk and marks it as whole, if the disk lets it.
-    pub(crate) fn close_in_order(&self) {
-        mark(&self.file).ok();
+    /// The open file alone.
+    pub(crate) fn into_file(self) -> OwnedFd {
+        self.file
     }
 
     /// Whether the file has no name any more.
     pub(crate) fn is_deleted(&self) -> bool {
-        fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
+        is_deleted(&self.file)
     }
 
     /// Reads from a place in the file; 0 at its end.
@@ -347,9 +365,14 @@ impl Current {
 }
 
 /// Brings a file to the disk and marks it as whole.
-fn mark(file: &OwnedFd) -> Result<(), Errno> {
+pub(crate) fn mark(file: &OwnedFd) -> Result<(), Errno> {
     sync(file.as_fd())?;
     fchmod(file, Mode::from(DONE_MODE))
+}
+
+/// Whether a file has no name any more.
+pub(crate) fn is_deleted(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 /// fsync(2), which some file systems and special files do not know.

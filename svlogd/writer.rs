@@ -10,7 +10,8 @@ use servicedir::report::{Reporter, Why};
 use crate::config::Config;
 use crate::limit::Limit;
 use crate::processor::Processor;
-use crate::rotate::{Kind, Quota, Step, surplus};
+use crate::rotate::{Kind, OldName, Quota, Step, surplus};
+use crate::seal::{Job, Sealer};
 use crate::store::{Current, Fault, Opened, Store};
 use crate::trouble::Trouble;
 
@@ -51,7 +52,13 @@ pub(crate) struct Writer {
     store: Store,
     current: Current,
     settings: Settings,
+    /// The step of a rotation that failed, and is tried again.
     step: Option<Step>,
+    /// The name that `current` has got, until a new one is open.
+    renamed: Option<OldName>,
+    /// The old file that is to be brought to the disk.
+    unsealed: Option<Job>,
+    sealer: Sealer,
     rotating: Trouble,
     /// A rotation was asked for in mid-line: it comes with the newline, at the latest then.
     wanted: Option<Instant>,
@@ -80,13 +87,25 @@ impl Writer {
             current,
             settings,
             step: None,
+            renamed: None,
+            unsealed: None,
+            sealer: Sealer::default(),
             rotating: Trouble::new(ROTATION_WAIT.0, ROTATION_WAIT.1),
             wanted: None,
         };
         writer.opened(path, &opened);
+        writer.repair(path);
         writer.trim(path);
         writer.process(path, now);
         Ok(writer)
+    }
+
+    /// Finishes what was on the disk already when svlogd was killed.
+    fn repair(&self, path: &Path) {
+        if self.config.processor.is_none() {
+            let done = self.store.marked(path).unwrap_or_default();
+            self.sealed(path, &done);
+        }
     }
 
     /// Reads `config` again, closes `current` and opens what has that name now, as after a HUP.
@@ -95,9 +114,11 @@ impl Writer {
             self.config = config;
         }
         self.close(path);
+        if let Some(name) = self.renamed.take() {
+            self.sealed(path, &[name.label]);
+        }
         let (current, opened) = self.store.open_current(path)?;
-        let old = std::mem::replace(&mut self.current, current);
-        drop(old);
+        self.current = current;
         self.found();
         self.opened(path, &opened);
         self.due = self.config.age.map(|age| now + age);
@@ -123,6 +144,7 @@ impl Writer {
         self.gone = false;
         self.found_size = self.current.size;
         self.step = None;
+        self.renamed = None;
         self.wanted = None;
         self.rotating.over();
     }
@@ -291,13 +313,8 @@ impl Writer {
         let mut step = self.step.unwrap_or(Step::FIRST);
         loop {
             if let Err(fault) = self.take_step(path, step) {
-                // What is written meanwhile must be brought to the disk as well.
-                self.step = Some(if step == Step::Open {
-                    step
-                } else {
-                    Step::FIRST
-                });
-                let message = format!("{fault}; {} grows", path.join("current").display());
+                self.step = Some(step);
+                let message = format!("{fault}; {} is not rotated", path.display());
                 if let Some(news) = self.rotating.failed(message, now) {
                     self.settings.report.warning(news);
                 }
@@ -316,40 +333,53 @@ impl Writer {
     }
 
     fn take_step(&mut self, path: &Path, step: Step) -> Result<(), Fault> {
-        let fault = |errno: Errno| Fault {
-            what: format!("unable to {} {}", step.verb(), path.join("current").display()),
-            why: errno.into(),
-        };
         match step {
-            Step::Sync => self.current.sync().map_err(fault),
-            Step::Mark => self.current.mark().map_err(fault),
-            Step::Rename => self.rename(path),
+            Step::Rename => self.rename(path)?,
             Step::Open => {
-                if self.rotating.is_on() {
-                    // It was written to after its rename, for want of a new one.
-                    self.current.sync().map_err(fault)?;
-                }
-                self.current = self.store.create_current(path)?;
+                let new = self.store.create_current(path)?;
+                let old = std::mem::replace(&mut self.current, new);
                 self.found_size = self.current.size;
-                Ok(())
+                self.unsealed = self.renamed.take().map(|name| Job {
+                    file: old.into_file(),
+                    label: name.label,
+                });
             }
-            Step::Trim => {
-                self.trim(path);
-                Ok(())
+            Step::Seal => {
+                if let Some(job) = self.unsealed.take() {
+                    let done = self.sealer.add(job);
+                    self.sealed(path, &done);
+                }
             }
+            Step::Trim => self.trim(path),
         }
+        Ok(())
     }
 
     fn rename(&mut self, path: &Path) -> Result<(), Fault> {
-        let kind = if self.config.processor.is_some() {
-            Kind::Unprocessed
-        } else {
-            Kind::Saved
-        };
-        let name = self.store.rename_current(path, kind)?;
-        let rest = format!(" {} {}", name.text(), self.current.size);
-        self.info("rename", &path.join("current"), &rest);
+        let name = self.store.rename_current(path, Kind::Unprocessed)?;
+        self.renamed = Some(name);
+        if self.settings.verbose {
+            let shown = if self.config.processor.is_some() {
+                name
+            } else {
+                OldName::new(name.label, Kind::Saved)
+            };
+            let rest = format!(" {} {}", shown.text(), self.current.size);
+            self.info("rename", &path.join("current"), &rest);
+        }
         Ok(())
+    }
+
+    /// Files are on the disk: they are whole now, unless the processor is to have them.
+    fn sealed(&self, path: &Path, labels: &[servicedir::tai64n::Tai64n]) {
+        if self.config.processor.is_some() {
+            return;
+        }
+        for label in labels {
+            if let Err(fault) = self.store.save(path, *label) {
+                self.settings.report.warning(fault);
+            }
+        }
     }
 
     /// Deletes what is too old or too much, but not the file that is being processed.
@@ -362,14 +392,11 @@ impl Writer {
         let outcome = self.store.old_files(path).and_then(|mut files| {
             let all = files.len();
             files.retain(|file| Some(file.name.label) != busy);
-            // Beside the one that is being processed, the one rotated last stays as well.
-            let keep = if files.len() < all {
-                (keep > 0).then(|| keep.saturating_sub(1).max(1))
-            } else {
-                (keep > 0).then_some(keep)
-            };
+            // As in runit, one file more stays with a processor: the one that it is for.
+            let spare = usize::from(self.config.processor.is_some() && files.len() == all);
+            let keep = keep.saturating_add(u64::try_from(spare).unwrap_or(0));
             let quota = Quota {
-                files: keep,
+                files: (self.config.keep > 0).then_some(keep),
                 bytes: (total > 0).then(|| total.saturating_sub(self.config.size)),
             };
             for file in surplus(&files, quota) {
@@ -383,6 +410,11 @@ impl Writer {
         }
     }
 
+    /// Whether a child works for this directory.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.processor.runs() || self.sealer.is_busy()
+    }
+
     /// Runs the processor if something waits for it.
     fn process(&mut self, path: &Path, now: Instant) {
         if let Some(command) = &self.config.processor {
@@ -390,8 +422,10 @@ impl Writer {
         }
     }
 
-    /// A child has ended: the processor, perhaps.
+    /// A child has ended: the processor, or the one that brings files to the disk.
     pub(crate) fn reap(&mut self, path: &Path, now: Instant, start_next: bool) {
+        let done = self.sealer.reap();
+        self.sealed(path, &done);
         if self.processor.runs() {
             self.processor.reap(&self.store, path, now);
             if !self.processor.runs() {
@@ -447,7 +481,7 @@ impl Writer {
 
     /// Closes `current` in order: it is on the disk, and its mode says so.
     pub(crate) fn close(&mut self, path: &Path) {
-        if let Err(errno) = self.current.sync().and_then(|()| self.current.mark()) {
+        if let Err(errno) = self.current.seal() {
             let file = path.join("current");
             let (file, why) = (file.display(), Why::from(errno));
             self.settings
