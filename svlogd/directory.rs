@@ -398,6 +398,13 @@ impl Directory {
         self.writer.as_ref().is_some_and(Writer::is_busy)
     }
 
+    /// The program ends: its children have no time to lose.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if let Some(writer) = &mut self.writer {
+            writer.hurry(&self.path, now);
+        }
+    }
+
     /// Asks its processor to end.
     pub(crate) fn terminate(&self) {
         if let Some(writer) = &self.writer {

@@ -274,8 +274,15 @@ impl EventLoop {
     }
 
     fn wait_for_children(&mut self) {
-        while self.directories.iter().any(Directory::is_busy) {
-            self.waiter.poll(false, None, Instant::now());
+        loop {
+            let now = Instant::now();
+            for directory in &mut self.directories {
+                directory.hurry(now);
+            }
+            if !self.directories.iter().any(Directory::is_busy) {
+                return;
+            }
+            self.waiter.poll(false, None, now);
             self.signals();
         }
     }

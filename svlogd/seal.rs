@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "fork(2), and what its child does before it ends")]
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
@@ -14,6 +15,9 @@ use crate::store::{is_deleted, mark};
 
 /// So many files may wait for the disk; beyond that, logging waits for it.
 const MOST_WAITING: usize = 16;
+/// A file waits so long before it is brought to the disk. In a flood that fills all files of a
+/// directory within that time, those that are deleted meanwhile never go there.
+const DELAY: Duration = Duration::from_millis(100);
 
 /// A file to bring to the disk.
 #[derive(Debug)]
@@ -31,28 +35,49 @@ pub(crate) struct Sealer {
     /// What the child works on.
     working: Vec<Job>,
     waiting: Vec<Job>,
+    /// When a child is to be started for those that wait.
+    due: Option<Instant>,
 }
 
 impl Sealer {
     /// Takes a file. Returns the labels of files that are on the disk now.
-    pub(crate) fn add(&mut self, job: Job) -> Vec<Tai64n> {
+    pub(crate) fn add(&mut self, job: Job, now: Instant) -> Vec<Tai64n> {
         self.waiting.push(job);
-        if self.child.is_some() && self.waiting.len() <= MOST_WAITING {
+        self.due.get_or_insert(now + DELAY);
+        if self.waiting.len() <= MOST_WAITING {
             return Vec::new();
         }
         self.waiting.retain(|job| !is_deleted(&job.file));
+        if self.waiting.len() <= MOST_WAITING {
+            return Vec::new();
+        }
         if self.child.is_none() {
             return self.start();
         }
-        if self.waiting.len() > MOST_WAITING {
-            return seal_here(self.waiting.drain(..1));
+        seal_here(self.waiting.drain(..1))
+    }
+
+    /// Starts a child if one is due. Returns the labels of files that are on the disk now.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Tai64n> {
+        if self.child.is_none() && self.due.is_some_and(|due| due <= now) {
+            return self.start();
         }
         Vec::new()
     }
 
+    /// When [`Self::tick`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due.filter(|_| self.child.is_none())
+    }
+
+    /// The program ends: what waits is due.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.due = self.due.map(|_| now);
+    }
+
     /// Whether files are on their way to the disk.
     pub(crate) fn is_busy(&self) -> bool {
-        self.child.is_some()
+        self.child.is_some() || !self.waiting.is_empty()
     }
 
     /// Looks whether the child has ended. Returns the labels of files that are on the disk now.
@@ -68,17 +93,14 @@ impl Sealer {
         };
         self.child = None;
         self.working.clear();
-        self.waiting.retain(|job| !is_deleted(&job.file));
-        let mut all = done;
-        if !self.waiting.is_empty() {
-            all.extend(self.start());
-        }
-        all
+        done
     }
 
     /// Starts a child for all that waits; without one, does it here.
     fn start(&mut self) -> Vec<Tai64n> {
-        let jobs = std::mem::take(&mut self.waiting);
+        self.due = None;
+        let mut jobs = std::mem::take(&mut self.waiting);
+        jobs.retain(|job| !is_deleted(&job.file));
         if jobs.is_empty() {
             return Vec::new();
         }

@@ -238,14 +238,18 @@ impl Store {
         Ok(names)
     }
 
-    /// The old files that are whole or wait for the processor, with their sizes, the oldest first.
-    pub(crate) fn old_files(&self, path: &Path) -> Result<Vec<OldFile>, Fault> {
+    /// The old files that are whole or wait for something, the oldest first; their sizes, if `sizes`.
+    pub(crate) fn old_files(&self, path: &Path, sizes: bool) -> Result<Vec<OldFile>, Fault> {
         let mut names = self.names(path)?;
         names.retain(|name| name.kind != Kind::Processing);
-        let files = names.into_iter().filter_map(|name| {
-            let stat = statat(&self.dir, name.text(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-            let size = u64::try_from(stat.st_size).unwrap_or(0);
-            Some(OldFile { name, size })
+        let size = |name: OldName| {
+            let stat = statat(&self.dir, name.text(), AtFlags::SYMLINK_NOFOLLOW).ok();
+            let size = stat.and_then(|stat| u64::try_from(stat.st_size).ok());
+            size.unwrap_or(0)
+        };
+        let files = names.into_iter().map(|name| OldFile {
+            name,
+            size: if sizes { size(name) } else { 0 },
         });
         Ok(files.collect())
     }

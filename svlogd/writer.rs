@@ -278,7 +278,7 @@ impl Writer {
 
     /// Deletes the oldest file, if there are more than `N`.
     fn delete_oldest(&self, path: &Path) -> bool {
-        let files = self.store.old_files(path).unwrap_or_default();
+        let files = self.store.old_files(path, false).unwrap_or_default();
         let count = u64::try_from(files.len()).unwrap_or(u64::MAX);
         let oldest = files
             .iter()
@@ -312,7 +312,7 @@ impl Writer {
     fn rotate(&mut self, path: &Path, now: Instant) {
         let mut step = self.step.unwrap_or(Step::FIRST);
         loop {
-            if let Err(fault) = self.take_step(path, step) {
+            if let Err(fault) = self.take_step(path, step, now) {
                 self.step = Some(step);
                 let message = format!("{fault}; {} is not rotated", path.display());
                 if let Some(news) = self.rotating.failed(message, now) {
@@ -332,7 +332,7 @@ impl Writer {
         self.process(path, now);
     }
 
-    fn take_step(&mut self, path: &Path, step: Step) -> Result<(), Fault> {
+    fn take_step(&mut self, path: &Path, step: Step, now: Instant) -> Result<(), Fault> {
         match step {
             Step::Rename => self.rename(path)?,
             Step::Open => {
@@ -346,7 +346,7 @@ impl Writer {
             }
             Step::Seal => {
                 if let Some(job) = self.unsealed.take() {
-                    let done = self.sealer.add(job);
+                    let done = self.sealer.add(job, now);
                     self.sealed(path, &done);
                 }
             }
@@ -389,7 +389,7 @@ impl Writer {
             return;
         }
         let busy = self.processor.label();
-        let outcome = self.store.old_files(path).and_then(|mut files| {
+        let outcome = self.store.old_files(path, total > 0).and_then(|mut files| {
             let all = files.len();
             files.retain(|file| Some(file.name.label) != busy);
             // As in runit, one file more stays with a processor: the one that it is for.
@@ -458,6 +458,8 @@ impl Writer {
                 self.due = Some(now + age);
             }
         }
+        let done = self.sealer.tick(now);
+        self.sealed(path, &done);
         if self.processor.deadline().is_some_and(|retry| retry <= now) {
             self.process(path, now);
         }
@@ -466,10 +468,12 @@ impl Writer {
     /// When [`Self::tick`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let rotating = self.rotating.deadline().filter(|_| !self.gone);
+        let sealer = self.sealer.deadline();
         let due = self.due.filter(|_| self.current.size > 0);
         [
             self.full.deadline(),
             rotating,
+            sealer,
             self.wanted,
             due,
             self.processor.deadline(),
@@ -489,6 +493,13 @@ impl Writer {
                 .warning(format_args!("unable to sync {file}: {why}"));
         }
         self.info("close", path, "");
+    }
+
+    /// The program ends: children do at once what they were to do later.
+    pub(crate) fn hurry(&mut self, path: &Path, now: Instant) {
+        self.sealer.hurry(now);
+        let done = self.sealer.tick(now);
+        self.sealed(path, &done);
     }
 
     fn info(&self, what: &str, path: &Path, rest: &str) {
