@@ -109,7 +109,10 @@ impl EventLoop {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.directories.iter().filter_map(Directory::deadline).min()
+        self.directories
+            .iter()
+            .filter_map(Directory::deadline)
+            .min()
     }
 
     /// Gives the input that was read to every directory; says whether all took all of it.

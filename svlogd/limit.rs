@@ -181,8 +181,16 @@ mod tests {
 
     #[test]
     fn a_rotation_that_was_asked_for_waits_for_the_newline() {
-        let plan = Limit::NONE.at_next_newline().plan(5, false, b"rest\nnext\n");
-        assert_eq!(plan, Plan { take: 5, rotate: true });
+        let plan = Limit::NONE
+            .at_next_newline()
+            .plan(5, false, b"rest\nnext\n");
+        assert_eq!(
+            plan,
+            Plan {
+                take: 5,
+                rotate: true
+            }
+        );
     }
 
     proptest! {

@@ -252,7 +252,11 @@ impl Lines {
 /// A beginning of `len` characters counts as cut even where nothing follows: runit has it so.
 fn decide(layout: &Layout<'_>, head: &[u8], stamp: &Stamp, output: &mut Output<'_>) -> bool {
     let selected = layout.rules.select(head);
-    let cut: &[u8] = if head.len() >= layout.len { b"..." } else { b"" };
+    let cut: &[u8] = if head.len() >= layout.len {
+        b"..."
+    } else {
+        b""
+    };
     let short = [stamp.bytes(), layout.prefix, head, cut, b"\n"];
     if selected.stderr {
         output.stderr.extend(short.iter().copied().flatten());
@@ -289,7 +293,13 @@ mod tests {
         udp: Vec<String>,
     }
 
-    fn run(patterns: &[&str], prefix: &str, udp: Option<bool>, len: usize, pieces: &[&[u8]]) -> Got {
+    fn run(
+        patterns: &[&str],
+        prefix: &str,
+        udp: Option<bool>,
+        len: usize,
+        pieces: &[&[u8]],
+    ) -> Got {
         let mut rules = Rules::default();
         for pattern in patterns {
             let (letter, rest) = pattern.as_bytes().split_first().unwrap();
@@ -328,19 +338,34 @@ mod tests {
 
     #[test]
     fn a_last_line_without_its_newline_gets_one() {
-        assert_eq!(run(&[], "", None, 1000, &[b"one\npart"]).file, "one\npart\n");
-        assert_eq!(run(&["+*"], "", None, 1000, &[b"one\npart"]).file, "one\npart\n");
+        assert_eq!(
+            run(&[], "", None, 1000, &[b"one\npart"]).file,
+            "one\npart\n"
+        );
+        assert_eq!(
+            run(&["+*"], "", None, 1000, &[b"one\npart"]).file,
+            "one\npart\n"
+        );
         assert_eq!(run(&["-p*"], "", None, 1000, &[b"one\npart"]).file, "one\n");
     }
 
     #[test]
     fn a_prefix_stands_before_each_line_once_however_it_comes() {
-        assert_eq!(run(&[], "p: ", None, 9, &[b"a", b"b", b"\n\nc\n"]).file, "p: ab\np: \np: c\n");
+        assert_eq!(
+            run(&[], "p: ", None, 9, &[b"a", b"b", b"\n\nc\n"]).file,
+            "p: ab\np: \np: c\n"
+        );
     }
 
     #[test]
     fn patterns_see_the_first_characters_and_the_rest_follows() {
-        let got = run(&["-*", "+ab*", "eab*"], "", None, 4, &[b"abcdef\nxabcdef\nab", b"c\nabcd\n"]);
+        let got = run(
+            &["-*", "+ab*", "eab*"],
+            "",
+            None,
+            4,
+            &[b"abcdef\nxabcdef\nab", b"c\nabcd\n"],
+        );
         assert_eq!(got.file, "abcdef\nabc\nabcd\n");
         assert_eq!(got.stderr, "abcd...\nabc\nabcd...\n");
     }

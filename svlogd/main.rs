@@ -97,7 +97,9 @@ fn parse(mut arguments: Parser) -> Result<Task, Failure> {
     let mut options = Options::default();
     while let Some(argument) = arguments.next()? {
         match argument {
-            Arg::Short('t') | Arg::Long("timestamp") => options.stamps += u8::from(options.stamps < 3),
+            Arg::Short('t') | Arg::Long("timestamp") => {
+                options.stamps += u8::from(options.stamps < 3)
+            }
             Arg::Long("utc") => options.stamps = 2,
             Arg::Long("iso") => options.stamps = 3,
             Arg::Short('r') | Arg::Long("replace") => {

@@ -161,10 +161,7 @@ mod tests {
     fn every_step_is_reached_and_the_last_is_trim() {
         let steps: Vec<Step> =
             std::iter::successors(Some(Step::FIRST), |step| step.next()).collect();
-        assert_eq!(
-            steps,
-            [Step::Rename, Step::Open, Step::Seal, Step::Trim]
-        );
+        assert_eq!(steps, [Step::Rename, Step::Open, Step::Seal, Step::Trim]);
     }
 
     #[test]
@@ -172,7 +169,12 @@ mod tests {
         let name = OldName::new(Tai64n::from_unix(0, 0), Kind::Unprocessed);
         assert_eq!(name.text(), "@400000000000000a00000000.u");
         assert_eq!(OldName::parse(name.text().as_bytes()), Some(name));
-        for other in ["current", "@.s", "@400000000000000a00000000.x", "@400000000000000a00000000.s~"] {
+        for other in [
+            "current",
+            "@.s",
+            "@400000000000000a00000000.x",
+            "@400000000000000a00000000.s~",
+        ] {
             assert_eq!(OldName::parse(other.as_bytes()), None);
         }
     }
@@ -181,7 +183,14 @@ mod tests {
     fn one_file_too_many_goes_and_not_all_at_once() {
         let files = [file(1, 5), file(2, 5), file(3, 5)];
         let gone = |files: &[OldFile], number, bytes| {
-            surplus(files, Quota { files: number, bytes }).len()
+            surplus(
+                files,
+                Quota {
+                    files: number,
+                    bytes,
+                },
+            )
+            .len()
         };
         assert_eq!(gone(&files, Some(3), None), 0);
         assert_eq!(gone(&files, Some(2), None), 1);
@@ -197,7 +206,10 @@ mod tests {
         let newest = Tai64n::from_unix(100, 999_999_999);
         let label = label_after(newest, Tai64n::from_unix(50, 0));
         assert_eq!(label, Tai64n::from_unix(101, 0));
-        assert_eq!(label_after(newest, Tai64n::from_unix(200, 1)), Tai64n::from_unix(200, 1));
+        assert_eq!(
+            label_after(newest, Tai64n::from_unix(200, 1)),
+            Tai64n::from_unix(200, 1)
+        );
     }
 
     proptest! {

@@ -2,7 +2,10 @@
 //!
 //! A file that was rotated is `@….u` until fsync(2) has returned and its mode says so; then it is
 //! `@….s`. Files that are deleted before their turn comes cost nothing.
-#![allow(unsafe_code, reason = "fork(2), and what its child does before it ends")]
+#![allow(
+    unsafe_code,
+    reason = "fork(2), and what its child does before it ends"
+)]
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};

@@ -537,4 +537,3 @@ fn read_config(store: &Store, path: &Path, settings: Settings) -> Option<Config>
         }
     }
 }
-
