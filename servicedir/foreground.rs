@@ -14,9 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 
+use crate::exec;
 use crate::guard::{self, Side};
 use crate::kin::{self, Kin};
-use crate::report::{Failure, Reporter, exit};
+use crate::report::{self, Failure, Reporter};
 use crate::signal::{SelfPipe, Signal};
 use crate::status::End;
 
@@ -160,7 +161,7 @@ impl Foreground {
         if let Some((_, group)) = &self.guard {
             program.process_group(group.as_raw_nonzero().get());
         }
-        let child = program.spawn().map_err(|error| {
+        let child = exec::spawn(&mut program).map_err(|error| {
             Failure::system(format_args!("unable to run {}", name.display()), error)
         })?;
         Ok(Pid::from_child(&child))
@@ -194,7 +195,7 @@ impl Foreground {
         if self.guard.is_some() && seen.next().is_some_and(|seen| !seen.is_empty()) {
             kin::kill_all(&[]);
             let message = "its guarding process was killed; killed what it ran";
-            return Err(Failure::new(exit::SYSTEM, message));
+            return Err(Failure::new(report::exit::SYSTEM, message));
         }
         let polled = seen.collect();
         let mut signals = Vec::new();
