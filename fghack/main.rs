@@ -97,12 +97,9 @@ fn stay(mut foreground: Foreground, command: &[OsString]) -> Result<u8, Failure>
         if pipe.as_ref().is_some_and(Pipe::is_closed) {
             pipe = None;
         }
-        let mut ends: Vec<_> = std::iter::from_fn(|| foreground.reap()).collect();
-        // Of those that are found ended together, what a daemon left behind as a zombie ended before
-        // it, and became our child after it: the oldest child comes last.
-        ends.reverse();
-        for (pid, end) in ends {
-            machine.step(Event::Ended(pid, end));
+        let ends: Vec<_> = std::iter::from_fn(|| foreground.reap()).collect();
+        if !ends.is_empty() {
+            machine.step(Event::Ended(ends));
         }
         if pipe.is_none() && foreground.is_alone() {
             machine.step(Event::Alone);

@@ -272,7 +272,9 @@ impl Machine {
                         "the command has ended without a pid file, and left no process".to_owned(),
                     ));
                 }
-                let last = self.recent.front().map_or(end, |(_, end)| *end);
+                // A daemon that fails at once does so beside its launcher's forks.
+                let failed = self.recent.iter().find(|(_, end)| *end != End::Exited(0));
+                let last = failed.map_or(end, |(_, end)| *end);
                 self.leave(Leave::Code(last.shell_code()));
             }
             true if failed || self.stop.is_some() => {

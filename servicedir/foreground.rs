@@ -228,7 +228,7 @@ impl Foreground {
     #[must_use]
     pub fn left(&self) -> Vec<Kin> {
         kin::descendants(&self.bystanders).unwrap_or_else(|error| {
-            let why = crate::report::Why::from(error);
+            let why = report::Why::from(error);
             self.reporter
                 .warning(format_args!("unable to read /proc: {why}"));
             Vec::new()
@@ -268,7 +268,7 @@ impl Foreground {
     /// Says that a signal could not be sent.
     pub fn refused(&self, pid: Pid, signal: Signal, errno: Errno) {
         let pid = pid.as_raw_nonzero();
-        let why = crate::report::Why::from(errno);
+        let why = report::Why::from(errno);
         self.reporter.warning(format_args!(
             "unable to send {signal} to process {pid}: {why}"
         ));

@@ -92,7 +92,7 @@ pub fn daemon(scratch: &Scratch, name: &str, pid_file: &str) {
     trap "echo $signal >> log" $signal
 done
 trap 'echo CONT >> log' CONT
-trap 'echo TERM >> log; kill $nap; exit 3' TERM
+trap 'echo TERM >> log; kill $nap; wait $nap; exit 3' TERM
 echo $$ > {pid_file}.new && mv {pid_file}.new {pid_file}
 while :; do sleep 1000 & nap=$!; wait $nap; kill $nap 2>/dev/null; done"#
     );
