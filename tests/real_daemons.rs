@@ -1,8 +1,8 @@
 //! Real daemons that put themselves in the background, under pidproxy and fghack, as services: up
 //! while the daemon is up, reloaded by `svc -h`, restarted when it is killed, stopped by `svc -d`.
 //!
-//! Not tested: that they serve anything. All listen on sockets in the test's own folder, sshd on a
-//! port of the loopback interface.
+//! Not tested: that they serve anything. They listen on sockets in the test's own folder, nginx
+//! and sshd on ports of the loopback interface.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -102,6 +102,20 @@ fn named(top: i32, name: &str) -> Vec<i32> {
         .collect()
 }
 
+/// A port of the loopback interface that nobody has now.
+fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
+}
+
+/// The name of the program that the parent of this process runs.
+fn parents_name(pid: i32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    let parent = rest.split_ascii_whitespace().nth(1).unwrap();
+    fs::read_to_string(format!("/proc/{parent}/comm")).unwrap()
+}
+
 fn redis(scratch: &Scratch) -> String {
     let server = peer("redis-server");
     let dir = path(scratch, "");
@@ -136,7 +150,8 @@ fn nginx(scratch: &Scratch) -> String {
     };
     let conf = format!(
         "{master}daemon on;\nworker_processes 2;\npid {dir}pid;\nevents {{}}\n\
-         http {{\naccess_log off;\n{temporary}server {{ listen unix:{dir}socket; }}\n}}\n"
+         http {{\naccess_log off;\n{temporary}server {{ listen 127.0.0.1:{}; }}\n}}\n",
+        free_port()
     );
     scratch.file("nginx.conf", conf);
     format!(
@@ -239,6 +254,8 @@ fn nginx_upgrades_to_another_master_and_is_followed() {
     let service = Service::start(scratch, &command);
     let old = pid_in(&service.scratch, "pid");
     let run = service.svstat();
+    // While its launcher is its parent, nginx takes itself for the new binary of another upgrade.
+    until("the launcher's end", || parents_name(old) == "pidproxy\n");
     // nginx's own procedure: USR2 starts the new master, QUIT to the old one ends that.
     kill(old, libc::SIGUSR2);
     let new = eventually("a new master", || {
@@ -275,9 +292,7 @@ fn sshd_without_d_restarts_itself_at_svc_h() {
     if !separation.exists() && stdout(&output(&peer("id"), ["-u"])).trim() == "0" {
         fs::create_dir(&separation).unwrap();
     }
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port();
     scratch.file(
         "sshd_config",
         format!("ListenAddress 127.0.0.1:{port}\nHostKey {key}\nPidFile {dir}pid\nUsePAM no\n"),
