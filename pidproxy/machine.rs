@@ -119,6 +119,9 @@ impl Machine {
 
     /// Takes in an event.
     pub(crate) fn step(&mut self, event: Event, now: Instant) {
+        if self.state == State::Over {
+            return;
+        }
         match event {
             Event::Named(pid, whose) => self.named(pid, whose, now),
             Event::Ended(pid, end) => self.ended(pid, end, now),
@@ -341,3 +344,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,10 +13,11 @@ mod daemon_support;
 mod support;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use daemon_support::{InFront, daemon, launcher, pid_in, until_gone, until_says};
-use support::{Scratch, alive, kill, output, peer, program, stderr, until};
+use support::{Scratch, alive, kill, output, peer, program, stderr, stdout, until};
 
 /// A double-forking daemon under fghack, up, and its pid.
 #[track_caller]
@@ -224,4 +225,27 @@ fn a_wrong_command_line_is_told() {
         assert_eq!(output.status.code(), Some(code), "{args:?}");
         assert_eq!(stderr(&output), format!("fghack: fatal: {said}"));
     }
+}
+
+#[test]
+fn every_option_stands_in_the_help_and_in_the_page() {
+    let help = stdout(&output(program("fghack"), ["--help"]));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/fghack.8");
+    let page = fs::read_to_string(page).unwrap();
+    let mut listed: Vec<&str> = Vec::new();
+    for option in ["die-with-me", "help", "version"] {
+        assert!(help.contains(&format!("--{option}")), "{option}");
+        assert!(page.contains(&format!("-{option}")), "{option}");
+        listed.push(option);
+    }
+    for word in help.split(|letter: char| letter.is_whitespace() || "[]".contains(letter)) {
+        if let Some(option) = word.strip_prefix("--") {
+            assert!(listed.contains(&option), "{option} is not listed here");
+        }
+    }
+    let version = stdout(&output(program("fghack"), ["--version"]));
+    assert_eq!(
+        version,
+        concat!("fghack (servicedir) ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }

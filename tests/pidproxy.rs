@@ -14,6 +14,7 @@ mod daemon_support;
 mod support;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use daemon_support::{InFront, daemon, launcher, pid_in, until_gone, until_says};
@@ -526,4 +527,27 @@ fn a_wrong_command_line_is_told() {
     assert_eq!(output.status.code(), Some(111));
     let said = "pidproxy: fatal: unable to run ./no-such-program: no such file or directory\n";
     assert_eq!(stderr(&output), said);
+}
+
+#[test]
+fn every_option_stands_in_the_help_and_in_the_page() {
+    let help = stdout(&output(program("pidproxy"), ["--help"]));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/pidproxy.8");
+    let page = fs::read_to_string(page).unwrap();
+    let mut listed: Vec<&str> = Vec::new();
+    for option in ["timeout", "leave-rest", "die-with-me", "help", "version"] {
+        assert!(help.contains(&format!("--{option}")), "{option}");
+        assert!(page.contains(&format!("-{option}")), "{option}");
+        listed.push(option);
+    }
+    for word in help.split(|letter: char| letter.is_whitespace() || "[]".contains(letter)) {
+        if let Some(option) = word.strip_prefix("--") {
+            assert!(listed.contains(&option), "{option} is not listed here");
+        }
+    }
+    let version = stdout(&output(program("pidproxy"), ["--version"]));
+    assert_eq!(
+        version,
+        concat!("pidproxy (servicedir) ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
