@@ -116,6 +116,13 @@ fn parents_name(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{parent}/comm")).unwrap()
 }
 
+/// Waits until the daemon has that many children: before it has started its workers, nginx takes note of
+/// a signal, and then waits for the next one before it acts.
+#[track_caller]
+fn until_it_has_workers(daemon: i32, count: usize) {
+    until("workers", || daemon_support::below(daemon).len() >= count);
+}
+
 fn redis(scratch: &Scratch) -> String {
     let server = peer("redis-server");
     let dir = path(scratch, "");
@@ -162,7 +169,7 @@ fn nginx(scratch: &Scratch) -> String {
 
 /// A daemon that is told to stop and one that is killed, under pidproxy.
 #[track_caller]
-fn is_controlled_by_pidproxy(command: fn(&Scratch) -> String) {
+fn is_controlled_by_pidproxy(command: fn(&Scratch) -> String, workers: usize) {
     let scratch = Scratch::new();
     let command = format!("{} {}", pidproxy("pid"), command(&scratch));
     let service = Service::start(scratch, &command);
@@ -172,13 +179,15 @@ fn is_controlled_by_pidproxy(command: fn(&Scratch) -> String) {
         "{}",
         service.svstat()
     );
-    service.comes_up_again("pid", first);
+    until_it_has_workers(first, workers);
+    let second = service.comes_up_again("pid", first);
+    until_it_has_workers(second, workers);
     service.stops();
 }
 
 /// The same under fghack.
 #[track_caller]
-fn is_controlled_by_fghack(command: fn(&Scratch) -> String) {
+fn is_controlled_by_fghack(command: fn(&Scratch) -> String, workers: usize) {
     let scratch = Scratch::new();
     let command = format!("{} {}", fghack(), command(&scratch));
     let service = Service::start(scratch, &command);
@@ -188,44 +197,45 @@ fn is_controlled_by_fghack(command: fn(&Scratch) -> String) {
         "{}",
         service.svstat()
     );
+    until_it_has_workers(first, workers);
     let again = service.scratch.read("pid");
     kill(first, libc::SIGTERM);
     eventually("another run", || match service.scratch.read("pid") {
         text if text != again && !text.trim().is_empty() => Ok(()),
         text => Err((text, service.scratch.read("stderr"))),
     });
-    pid_in(&service.scratch, "pid");
+    until_it_has_workers(pid_in(&service.scratch, "pid"), workers);
     service.stops();
 }
 
 #[test]
 fn redis_under_pidproxy() {
-    is_controlled_by_pidproxy(redis);
+    is_controlled_by_pidproxy(redis, 0);
 }
 
 #[test]
 fn redis_under_fghack() {
-    is_controlled_by_fghack(redis);
+    is_controlled_by_fghack(redis, 0);
 }
 
 #[test]
 fn memcached_under_pidproxy() {
-    is_controlled_by_pidproxy(memcached);
+    is_controlled_by_pidproxy(memcached, 0);
 }
 
 #[test]
 fn memcached_under_fghack() {
-    is_controlled_by_fghack(memcached);
+    is_controlled_by_fghack(memcached, 0);
 }
 
 #[test]
 fn nginx_under_pidproxy() {
-    is_controlled_by_pidproxy(nginx);
+    is_controlled_by_pidproxy(nginx, 2);
 }
 
 #[test]
 fn nginx_under_fghack() {
-    is_controlled_by_fghack(nginx);
+    is_controlled_by_fghack(nginx, 2);
 }
 
 #[test]
@@ -235,13 +245,13 @@ fn nginx_reloads_at_svc_h_and_keeps_its_master() {
         let command = format!("{foreground} {}", nginx(&scratch));
         let service = Service::start(scratch, &command);
         let master = pid_in(&service.scratch, "pid");
-        until("workers", || daemon_support::below(master).len() == 2);
+        until_it_has_workers(master, 2);
         let workers = daemon_support::below(master);
         service.svc("-h");
         for worker in workers {
             until_gone(worker);
         }
-        until("workers", || daemon_support::below(master).len() == 2);
+        until_it_has_workers(master, 2);
         assert_eq!(pid_in(&service.scratch, "pid"), master);
         service.stops();
     }
@@ -254,6 +264,7 @@ fn nginx_upgrades_to_another_master_and_is_followed() {
     let service = Service::start(scratch, &command);
     let old = pid_in(&service.scratch, "pid");
     let run = service.svstat();
+    until_it_has_workers(old, 2);
     // While its launcher is its parent, nginx takes itself for the new binary of another upgrade.
     until("the launcher's end", || parents_name(old) == "pidproxy\n");
     // nginx's own procedure: USR2 starts the new master, QUIT to the old one ends that.
