@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
+use rustix::process::Pid;
 use servicedir::control::Control;
 use servicedir::layout::{PID, STAT, STATUS};
 use servicedir::options;
 use servicedir::process::Identity;
 use servicedir::report::{Failure, Reporter, Why};
-use servicedir::signal::{SelfPipe, Signal};
-use servicedir::status::{End, Phase};
+use servicedir::signal::{Signal, WakePipe};
+use servicedir::status::Phase;
 use servicedir::tai64n::Tai64n;
 
 use crate::adopt::Adopted;
@@ -41,7 +41,7 @@ const LAST_WORDS: usize = 1024;
 pub(crate) struct Supervisor {
     pub(crate) machine: Machine,
     pub(crate) files: StateDir,
-    pub(crate) signals: SelfPipe,
+    pub(crate) signals: Signals,
     pub(crate) launcher: Launcher,
     pub(crate) reporter: Reporter,
     /// The process that another supervise started, or that the service named as its main one.
@@ -55,13 +55,24 @@ pub(crate) struct Supervisor {
     pub(crate) _log_pipes: Vec<OwnedFd>,
 }
 
+/// The signals to supervise itself, by what they mean.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    /// CHLD: some child has ended.
+    pub(crate) children: WakePipe,
+    /// TERM and INT: down and exit.
+    pub(crate) terminate: WakePipe,
+}
+
 /// What stands in the files now.
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
     status: Vec<u8>,
     stat: String,
     pid: Option<String>,
-    /// The last try failed; the next one is due then.
+    /// The last try failed, which has been said.
+    failing: bool,
+    /// The next try after one that failed.
     again: Option<Instant>,
 }
 
@@ -80,6 +91,8 @@ impl Supervisor {
     /// poll(2) fails, which it does only without memory.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         self.announce();
+        // Whoever finds `ok` open is to find a status too.
+        self.files.open_ok()?;
         while !self.leaving {
             let seen = self
                 .wait()
@@ -92,16 +105,14 @@ impl Supervisor {
     /// One turn, always in this order. Signals are drained before children are reaped: the reverse
     /// order loses a child that ends in between. All has happened before the status is written once.
     fn turn(&mut self, seen: Seen) {
-        let mut terminate = false;
-        self.signals
-            .take(|signal| terminate |= matches!(signal, Signal::TERM | Signal::INT));
+        let _ended = self.signals.children.drain();
         self.reap();
         self.hear_of_the_run();
         self.look_at_adopted(seen.adopted);
         if !seen.readiness.is_empty() {
             self.hear_notices(AT_A_TURN);
         }
-        if terminate {
+        if self.signals.terminate.drain() {
             self.happen(Event::Terminate);
         }
         if !seen.control.is_empty() {
@@ -147,6 +158,7 @@ impl Supervisor {
             Action::Spawn(job) => return Some(self.spawn(job)),
             Action::Release => {
                 // Only now: there is never a run that the status does not know.
+                self.announced.again = None;
                 self.announce();
                 if let Some(held) = &mut self.held {
                     held.release();
@@ -160,8 +172,17 @@ impl Supervisor {
     }
 
     fn warn(&self, message: &str) {
-        self.reporter
-            .warning(format_args!("{}: {message}", self.launcher.shown.display()));
+        if stderr_takes() {
+            self.reporter
+                .warning(format_args!("{}: {message}", self.launcher.shown.display()));
+        }
+    }
+
+    pub(crate) fn inform(&self, message: &str) {
+        if stderr_takes() {
+            self.reporter
+                .info(format_args!("{}: {message}", self.launcher.shown.display()));
+        }
     }
 
     fn spawn(&mut self, job: Job) -> Event {
@@ -181,7 +202,7 @@ impl Supervisor {
             }
         };
         match spawned {
-            Ok(Some(pid)) => Event::Spawned(job, Identity::of(pid)),
+            Ok(Some(pid)) => self.identify(job, pid),
             Ok(None) => Event::NotSpawned(job, None),
             Err(error) => {
                 if job != Job::Run {
@@ -189,6 +210,20 @@ impl Supervisor {
                 }
                 Event::NotSpawned(job, Some(Why::from(error).0))
             }
+        }
+    }
+
+    /// A run of which nobody could tell later that it is the one of the status is given up at once.
+    /// Where /proc is not mounted there is no telling, and no adoption.
+    fn identify(&mut self, job: Job, pid: Pid) -> Event {
+        match Identity::read(pid) {
+            Err(error) if job == Job::Run && error.kind() != io::ErrorKind::NotFound => {
+                // Without its go-ahead it ends.
+                self.held = None;
+                Event::NotSpawned(job, Some(Why::from(error).0))
+            }
+            Err(_) => Event::Spawned(job, Identity { pid, start: 0 }),
+            Ok(identity) => Event::Spawned(job, identity),
         }
     }
 
@@ -204,31 +239,19 @@ impl Supervisor {
         }
     }
 
-    /// Reaps all children that have ended. The run's own zombie is left until its end has been acted
-    /// on, since its pid and group are its own only as long as it is there.
+    /// Reaps all children that have ended, each after its end has been acted on, since a pid and a
+    /// group are a process's own only as long as it is there.
     fn reap(&mut self) {
-        if let Some(pid) = self.machine.process().1.map(|process| process.pid)
-            && let Ok(Some(status)) = rustix::process::waitid(
-                WaitId::Pid(pid),
-                WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
-            )
-        {
-            self.hear_of_the_run();
-            // It may have named another main process before it ended.
-            self.hear_notices(LAST_WORDS);
-            let raw = match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => code << 8,
-                (None, Some(signal)) if status.dumped() => signal | 0x80,
-                (None, signal) => signal.unwrap_or(0),
-            };
-            self.happen(Event::Ended(
-                pid,
-                End::from_wait_status(raw).unwrap_or(End::Unknown),
-            ));
-        }
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            let end = End::from_wait_status(status.as_raw()).unwrap_or(End::Unknown);
+        while let Some((pid, end)) = process::next_ended() {
+            let process = self.machine.process().1;
+            if process.is_some_and(|process| process.pid == pid) {
+                // What it says of itself comes before its end: a run that could not become `./run`
+                // has not exited 111, and it may have named another main process.
+                self.hear_of_the_run();
+                self.hear_notices(LAST_WORDS);
+            }
             self.happen(Event::Ended(pid, end));
+            process::reap(pid);
         }
     }
 
@@ -302,40 +325,68 @@ impl Supervisor {
         }
         let status = self.machine.status();
         let packed = status.pack();
-        if self.announced.again.is_none() && packed == self.announced.status {
+        if !self.announced.failing && packed == self.announced.status {
             return;
         }
         let pid = status
             .pid
             .map_or_else(String::new, |pid| format!("{}\n", pid.as_raw_nonzero()));
         let stat = self.machine.stat();
-        let written = self.write(packed, stat, pid);
-        match (written, self.announced.again) {
-            (Ok(()), _) => self.announced.again = None,
-            (Err(error), before) => {
-                if before.is_none() {
+        let mut written = self.write(&packed, &stat, &pid);
+        if written.is_err() && self.make_again() {
+            written = self.write(&packed, &stat, &pid);
+        }
+        match written {
+            Ok(()) => {
+                self.announced.again = None;
+                self.announced.failing = false;
+            }
+            Err(error) => {
+                if !self.announced.failing {
                     let why = Why::from(error);
                     self.warn(&format!(
-                        "unable to write the status: {why}; next try in 1s"
+                        "unable to write the status: {why}; tried again each second"
                     ));
                 }
+                self.announced.failing = true;
                 self.announced.again = Some(Instant::now() + WRITE_AGAIN);
             }
         }
     }
 
-    fn write(&mut self, packed: Vec<u8>, stat: String, pid: String) -> io::Result<()> {
-        if self.announced.pid.as_ref() != Some(&pid) {
-            self.files.replace(PID, pid.as_bytes())?;
-            self.announced.pid = Some(pid);
+    /// Each file is tried, whatever became of the others: that `status` is right matters most.
+    fn write(&mut self, packed: &[u8], stat: &str, pid: &str) -> io::Result<()> {
+        let mut outcome = Ok(());
+        if self.announced.pid.as_deref() != Some(pid) {
+            match self.files.replace(PID, pid.as_bytes()) {
+                Ok(()) => self.announced.pid = Some(pid.to_owned()),
+                Err(error) => outcome = Err(error),
+            }
         }
         if self.announced.stat != stat {
-            self.files.replace(STAT, stat.as_bytes())?;
-            self.announced.stat = stat;
+            match self.files.replace(STAT, stat.as_bytes()) {
+                Ok(()) => stat.clone_into(&mut self.announced.stat),
+                Err(error) => outcome = Err(error),
+            }
         }
-        self.files.replace(STATUS, &packed)?;
-        self.announced.status = packed;
-        Ok(())
+        self.files.replace(STATUS, packed)?;
+        packed.clone_into(&mut self.announced.status);
+        outcome
+    }
+
+    /// Somebody removed the state directory: it is made again, with its lock and its FIFOs, so that
+    /// the service can be controlled, and no second supervise starts it.
+    fn make_again(&mut self) -> bool {
+        if !self.files.is_removed() {
+            return false;
+        }
+        let Ok(files) = self.files.open_again() else {
+            return false;
+        };
+        self.warn("the state directory was removed; it is made again");
+        self.files = files;
+        self.announced = Announced::default();
+        true
     }
 
     /// Sleeps until something happens or a deadline has come.
@@ -352,10 +403,11 @@ impl Supervisor {
                 tv_nsec: 0,
             })
         });
-        let idle = self.signals_fd();
+        let idle = self.signals.children.as_fd();
         let adopted = self.adopted.as_ref();
         let mut fds = [
             PollFd::from_borrowed_fd(idle, PollFlags::IN),
+            PollFd::new(&self.signals.terminate, PollFlags::IN),
             PollFd::new(&self.files.control, PollFlags::IN),
             optional(self.held.as_ref().map(AsFd::as_fd), PollFlags::IN, idle),
             optional(self.readiness.descriptor(), PollFlags::IN, idle),
@@ -371,17 +423,27 @@ impl Supervisor {
             Err(Errno::INTR) => return Ok(Seen::default()),
             Err(errno) => return Err(errno),
         }
-        let [_, control, _, readiness, adopted] = fds.map(|fd| fd.revents());
+        let [_, _, control, _, readiness, adopted] = fds.map(|fd| fd.revents());
         Ok(Seen {
             control,
             readiness,
             adopted,
         })
     }
+}
 
-    fn signals_fd(&self) -> BorrowedFd<'_> {
-        AsFd::as_fd(&self.signals)
-    }
+/// Whether a line can be written to stderr without waiting: a log pipe that nobody reads must not stop
+/// supervise from obeying.
+fn stderr_takes() -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(
+        rustix::stdio::stderr(),
+        PollFlags::OUT,
+    )];
+    let nothing = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&nothing)).is_ok_and(|ready| ready > 0)
 }
 
 /// A descriptor that may be missing: then another one, polled for nothing, keeps its place.

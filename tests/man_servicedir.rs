@@ -343,6 +343,31 @@ fn the_lengths_of_the_texts_stand_where_they_are() {
 }
 
 #[test]
+fn a_fault_of_the_options_is_explained() {
+    for (file, text) in [
+        ("startsec", "5"),
+        ("startsecs", "5x"),
+        ("essential", "yes\n\nno"),
+        ("essential", ""),
+        ("nice/x", ""),
+        ("nice", &" ".repeat(1 << 18)),
+        ("env", "A=1"),
+        ("env/A=B", "1"),
+        ("ready", "check"),
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("options").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        let fault = servicedir::options::read(scratch.path()).unwrap_err();
+        let told = fault.to_string().replace('"', "\\(dq");
+        // The page shortens what takes long to say.
+        let short = told.replace("1m 30s, 250ms or a number of seconds", "...");
+        assert!(page().contains(&format!("\n.It \"{short}\"\n")), "{short}");
+    }
+}
+
+#[test]
 fn the_page_is_clean() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/servicedir.5");
     let output = std::process::Command::new("mandoc")
