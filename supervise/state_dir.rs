@@ -1,8 +1,8 @@
 //! The state directory: the lock, the FIFOs, and the files that are replaced whole.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -90,6 +90,38 @@ impl StateDir {
             rustix::fs::unlinkat(&self.dir, &new, AtFlags::empty()).ok();
             self.write_over(name, content).map_err(|_| error)
         })
+    }
+
+    /// Its absolute path.
+    ///
+    /// # Errors
+    /// /proc is not mounted, or the directory has been deleted.
+    pub(crate) fn path(&self) -> io::Result<PathBuf> {
+        fs::read_link(format!("/proc/self/fd/{}", self.dir.as_raw_fd()))
+    }
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// As open(2) and read(2); `ENXIO` for a socket.
+    pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut content = Vec::new();
+        File::from(rustix::fs::openat(&self.dir, name, flags, Mode::empty())?)
+            .take(4096)
+            .read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// As unlink(2).
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     fn write_new(&self, name: &str, content: &[u8]) -> io::Result<()> {

@@ -106,6 +106,7 @@ impl Machine {
         run.paused = status.paused;
         run.term_sent = status.term_sent;
         run.ready = record.ready;
+        run.resume_limits(&self.options, record.watchdog, now.clock);
         run.stage = match record.state {
             status::State::Stopping => {
                 let kill_at = self
@@ -155,7 +156,8 @@ impl Machine {
             }
             status::State::Starting
             | status::State::Running
-            | status::State::Stopped | status::State::Stopping => Next::Stopped,
+            | status::State::Stopped
+            | status::State::Stopping => Next::Stopped,
         }
     }
 

@@ -4,7 +4,9 @@ use servicedir::options::{Autorestart, Options};
 use servicedir::signal::Signal;
 use servicedir::status::Want;
 
-use super::At::{Begin, Executed, Exits, FinishExits, Killed, Passed, Replaced, Say, ScriptExits, Terminate};
+use super::At::{
+    Begin, Executed, Exits, FinishExits, Killed, Passed, Replaced, Say, ScriptExits, Terminate,
+};
 use super::{At, World, check, down, options, up};
 
 /// A service in each state, all made from the same options, by the state's name.
@@ -21,9 +23,15 @@ fn everywhere() -> Vec<(&'static str, World)> {
         ("STOPPED", down(unexpected())),
         ("STARTING", starting()),
         ("RUNNING", up(unexpected())),
-        ("STOPPING", check(up(unexpected()), &[(2000, Say("d"), "STOPPING TERM CONT")])),
+        (
+            "STOPPING",
+            check(up(unexpected()), &[(2000, Say("d"), "STOPPING TERM CONT")]),
+        ),
         ("BACKOFF", check(starting(), &[(2000, Exits(1), "BACKOFF")])),
-        ("EXITED", check(up(unexpected()), &[(2000, Exits(0), "EXITED")])),
+        (
+            "EXITED",
+            check(up(unexpected()), &[(2000, Exits(0), "EXITED")]),
+        ),
         (
             "FATAL",
             check(
@@ -43,7 +51,7 @@ fn everywhere() -> Vec<(&'static str, World)> {
 fn everywhere_say(byte: &'static str, expected: [&str; 7]) {
     for ((state, mut world), expected) in everywhere().into_iter().zip(expected) {
         world.now = 2001;
-        let actions = world.play(&At::Say(byte));
+        let actions = world.play(&Say(byte));
         let seen = [vec![world.shown().to_owned()], actions].concat().join(" ");
         assert_eq!(seen, expected, "{byte} in {state}");
     }
@@ -52,13 +60,23 @@ fn everywhere_say(byte: &'static str, expected: [&str; 7]) {
 #[test]
 fn up_in_every_state() {
     let start = "STARTING run";
-    everywhere_say("u", [start, "STARTING", "RUNNING", "STOPPING", start, start, start]);
+    everywhere_say(
+        "u",
+        [
+            start, "STARTING", "RUNNING", "STOPPING", start, start, start,
+        ],
+    );
 }
 
 #[test]
 fn once_in_every_state() {
     let start = "STARTING run";
-    everywhere_say("o", [start, "STARTING", "RUNNING", "STOPPING", start, start, start]);
+    everywhere_say(
+        "o",
+        [
+            start, "STARTING", "RUNNING", "STOPPING", start, start, start,
+        ],
+    );
 }
 
 #[test]
@@ -71,7 +89,10 @@ fn restart_in_every_state() {
 #[test]
 fn down_in_every_state() {
     let stop = "STOPPING TERM CONT";
-    everywhere_say("d", ["STOPPED", stop, stop, stop, "STOPPED", "EXITED", "FATAL"]);
+    everywhere_say(
+        "d",
+        ["STOPPED", stop, stop, stop, "STOPPED", "EXITED", "FATAL"],
+    );
 }
 
 #[test]
@@ -110,7 +131,9 @@ fn detach_in_every_state() {
 fn unknown_bytes_do_nothing_and_are_counted() {
     everywhere_say(
         "?L\n",
-        ["STOPPED", "STARTING", "RUNNING", "STOPPING", "BACKOFF", "EXITED", "FATAL"],
+        [
+            "STOPPED", "STARTING", "RUNNING", "STOPPING", "BACKOFF", "EXITED", "FATAL",
+        ],
     );
     let world = check(up(Options::default()), &[(2000, Say("?L\nu"), "RUNNING")]);
     assert_eq!(world.record().commands, 4);
@@ -119,15 +142,25 @@ fn unknown_bytes_do_nothing_and_are_counted() {
 #[test]
 fn signals_go_to_a_run_and_to_nothing_else() {
     for (byte, name) in [
-        ("p", "STOP"), ("c", "CONT"), ("h", "HUP"), ("a", "ALRM"), ("i", "INT"), ("k", "KILL"),
-        ("q", "QUIT"), ("1", "USR1"), ("2", "USR2"), ("w", "WINCH"),
+        ("p", "STOP"),
+        ("c", "CONT"),
+        ("h", "HUP"),
+        ("a", "ALRM"),
+        ("i", "INT"),
+        ("k", "KILL"),
+        ("q", "QUIT"),
+        ("1", "USR1"),
+        ("2", "USR2"),
+        ("w", "WINCH"),
     ] {
         let sent = |state: &str| format!("{state} {name}");
         let (starting, running) = (sent("STARTING"), sent("RUNNING"));
         let stopping = sent("STOPPING");
         everywhere_say(
             byte,
-            ["STOPPED", &starting, &running, &stopping, "BACKOFF", "EXITED", "FATAL"],
+            [
+                "STOPPED", &starting, &running, &stopping, "BACKOFF", "EXITED", "FATAL",
+            ],
         );
     }
 }
@@ -136,16 +169,31 @@ fn signals_go_to_a_run_and_to_nothing_else() {
 fn term_lets_a_paused_service_end_where_it_is_to_end() {
     everywhere_say(
         "t",
-        ["STOPPED", "STARTING TERM", "RUNNING TERM", "STOPPING TERM CONT", "BACKOFF", "EXITED", "FATAL"],
+        [
+            "STOPPED",
+            "STARTING TERM",
+            "RUNNING TERM",
+            "STOPPING TERM CONT",
+            "BACKOFF",
+            "EXITED",
+            "FATAL",
+        ],
     );
 }
 
 #[test]
 fn signals_do_not_go_to_finish_except_kill() {
-    for (byte, expected) in [("t", "EXITED"), ("p", "EXITED"), ("k", "EXITED KILL-finish")] {
+    for (byte, expected) in [
+        ("t", "EXITED"),
+        ("p", "EXITED"),
+        ("k", "EXITED KILL-finish"),
+    ] {
         check(
             up(Options::default()).with_finish(),
-            &[(5000, Exits(0), "EXITED finish"), (5001, Say(byte), expected)],
+            &[
+                (5000, Exits(0), "EXITED finish"),
+                (5001, Say(byte), expected),
+            ],
         );
     }
 }
@@ -166,7 +214,7 @@ fn commands_while_finish_runs_decide_what_follows() {
             &[(5000, Exits(0), "EXITED finish")],
         );
         world.now = 5001;
-        world.play(&At::Say(bytes));
+        world.play(&Say(bytes));
         check(world, &[(5100, FinishExits(0), after)]);
     }
 }
@@ -224,7 +272,10 @@ fn terminate_is_down_and_exit() {
 fn a_detached_service_is_adopted_with_what_it_was_told() {
     let world = check(
         up(Options::default()),
-        &[(2000, Say("oz"), "RUNNING leave"), (2001, Replaced, "RUNNING")],
+        &[
+            (2000, Say("oz"), "RUNNING leave"),
+            (2001, Replaced, "RUNNING"),
+        ],
     );
     assert!(!world.record().left);
     assert_eq!(world.status().want, Want::Once);
@@ -304,11 +355,12 @@ fn a_script_killed_by_a_signal_has_not_handled_it() {
 #[test]
 fn a_script_that_comes_late_signals_nobody() {
     for (letter, bytes) in [('h', "h"), ('k', "k"), ('t', "d")] {
-        let letters: &'static str = ["h", "k", "t"][usize::from(letter == 'k') + 2 * usize::from(letter == 't')];
+        let letters: &'static str =
+            ["h", "k", "t"][usize::from(letter == 'k') + 2 * usize::from(letter == 't')];
         let mut world = up(Options::default()).with_scripts(letters);
         world.now = 2000;
-        world.play(&At::Say(bytes));
-        world.play(&At::Say("u"));
+        world.play(&Say(bytes));
+        world.play(&Say("u"));
         world.play(&Exits(0));
         assert_eq!(world.starts.len(), 2, "the next run is there");
         check(world, &[(2001, ScriptExits(letter, 1), "STARTING")]);

@@ -127,7 +127,10 @@ fn backoff_to_starting_at_once_when_asked() {
     for byte in ["u", "o", "r"] {
         let world = check(
             backoff(Options::default()),
-            &[(300, Say(byte), "STARTING run"), (300, Executed, "STARTING")],
+            &[
+                (300, Say(byte), "STARTING run"),
+                (300, Executed, "STARTING"),
+            ],
         );
         assert_eq!(world.record().failed_starts, 1, "{byte}");
     }
@@ -320,7 +323,9 @@ fn fatal_to_starting_only_when_asked() {
         assert_eq!(world.record().failed_starts, 0, "{byte}");
         assert_eq!(world.record().reason, "", "{byte}");
     }
-    for byte in ["d", "t", "k", "p", "c", "h", "a", "i", "q", "1", "2", "w", "?"] {
+    for byte in [
+        "d", "t", "k", "p", "c", "h", "a", "i", "q", "1", "2", "w", "?",
+    ] {
         let world = check(fatal(), &[(300, Say(byte), "FATAL")]);
         assert_eq!(world.record().reason, "1 failed start, the last: exited 1");
     }
@@ -435,7 +440,10 @@ fn once_while_it_is_up_means_no_restart_and_up_takes_it_back() {
     );
     check(
         up(Options::default()),
-        &[(2000, Say("ou"), "RUNNING"), (5000, Exits(0), "STARTING run")],
+        &[
+            (2000, Say("ou"), "RUNNING"),
+            (5000, Exits(0), "STARTING run"),
+        ],
     );
 }
 
@@ -459,7 +467,10 @@ fn a_fault_in_the_options_is_fatal_on_the_first_start() {
     );
     assert_eq!(world.record().reason, fault);
     assert_eq!(world.starts, [0_u64; 0]);
-    assert_eq!(world.warnings, [format!("{fault}; the service is not started")]);
+    assert_eq!(
+        world.warnings,
+        [format!("{fault}; the service is not started")]
+    );
 }
 
 #[test]

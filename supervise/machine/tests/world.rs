@@ -313,7 +313,9 @@ impl World {
     /// A process ends; until that is acted on it is a zombie, whose group can be signalled.
     #[track_caller]
     pub(crate) fn end(&mut self, role: Role, end: End) -> Vec<String> {
-        let pid = self.pid(role).unwrap_or_else(|| panic!("no {role:?} lives"));
+        let pid = self
+            .pid(role)
+            .unwrap_or_else(|| panic!("no {role:?} lives"));
         self.alive.retain(|(alive, _)| *alive != pid);
         self.zombie = Some(pid);
         let actions = self.step(Event::Ended(pid, end));
@@ -407,7 +409,11 @@ impl World {
             Job::Script { letter, .. } => {
                 let letter_char = char::from(letter);
                 let there = self.scripts.contains(letter_char);
-                (Role::Script(letter), format!("control/{letter_char}"), there)
+                (
+                    Role::Script(letter),
+                    format!("control/{letter_char}"),
+                    there,
+                )
             }
         };
         if role == Role::Run {
