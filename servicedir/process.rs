@@ -29,6 +29,14 @@ impl Identity {
         }
     }
 
+    /// As [`Identity::of`], and says why where the start time cannot be read.
+    ///
+    /// # Errors
+    /// `ENOENT`: there is no such process, or /proc is not mounted. Otherwise as open(2).
+    pub fn read(pid: Pid) -> io::Result<Self> {
+        start_time(pid).map(|start| Self { pid, start })
+    }
+
     /// A descriptor of the process, if it still is the one that is meant; a zombie is.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! The processes of another supervise's making: found by the status record, watched and signalled by
 //! a pidfd. They are not our children, so that somebody else reaps them.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -10,10 +9,12 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use servicedir::layout::STATUS;
 use servicedir::process::{Identity, Place, World};
+use servicedir::report::Failure;
 use servicedir::signal::Signal;
 use servicedir::status::{End, Record, Status};
 
 use crate::process;
+use crate::state_dir::StateDir;
 
 /// How long a zombie may wait for its parent to reap it, before its end is taken to be unknown. As
 /// svscan is a child subreaper, it is svscan that reaps, and at once.
@@ -122,10 +123,18 @@ fn leader(pid: Pid) -> Option<OwnedFd> {
 }
 
 /// What a supervise before this one left behind, if there is something to go on with.
-pub(crate) fn left_behind(state_dir: &std::path::Path, world: &World) -> Option<(Status, Record)> {
-    let bytes = fs::read(state_dir.join(STATUS)).ok()?;
-    let status = Status::unpack(&bytes).ok()?;
-    let record = status.record.clone()?;
-    // After a reboot, or in another pid namespace, its pids mean nothing here.
-    (record.world.is(world) && !record.left).then_some((status, record))
+///
+/// # Errors
+/// There is a status and it cannot be read: to go on without it might start a second service.
+pub(crate) fn left_behind(
+    files: &StateDir,
+    world: &World,
+) -> Result<Option<(Status, Record)>, Failure> {
+    let found = files.read(STATUS)?.and_then(|bytes| {
+        let status = Status::unpack(&bytes).ok()?;
+        let record = status.record.clone()?;
+        // After a reboot, or in another pid namespace, its pids mean nothing here.
+        (record.world.is(world) && !record.left).then_some((status, record))
+    });
+    Ok(found)
 }

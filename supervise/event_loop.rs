@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
+use rustix::process::Pid;
 use servicedir::control::Control;
 use servicedir::layout::{PID, STAT, STATUS};
 use servicedir::options;
 use servicedir::process::Identity;
 use servicedir::report::{Failure, Reporter, Why};
 use servicedir::signal::{Signal, WakePipe};
-use servicedir::status::{End, Phase};
+use servicedir::status::Phase;
 use servicedir::tai64n::Tai64n;
 
 use crate::adopt::Adopted;
@@ -70,7 +70,9 @@ pub(crate) struct Announced {
     status: Vec<u8>,
     stat: String,
     pid: Option<String>,
-    /// The last try failed; the next one is due then.
+    /// The last try failed, which has been said.
+    failing: bool,
+    /// The next try after one that failed.
     again: Option<Instant>,
 }
 
@@ -89,6 +91,8 @@ impl Supervisor {
     /// poll(2) fails, which it does only without memory.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         self.announce();
+        // Whoever finds `ok` open is to find a status too.
+        self.files.open_ok()?;
         while !self.leaving {
             let seen = self
                 .wait()
@@ -154,6 +158,7 @@ impl Supervisor {
             Action::Spawn(job) => return Some(self.spawn(job)),
             Action::Release => {
                 // Only now: there is never a run that the status does not know.
+                self.announced.again = None;
                 self.announce();
                 if let Some(held) = &mut self.held {
                     held.release();
@@ -167,8 +172,17 @@ impl Supervisor {
     }
 
     fn warn(&self, message: &str) {
-        self.reporter
-            .warning(format_args!("{}: {message}", self.launcher.shown.display()));
+        if stderr_takes() {
+            self.reporter
+                .warning(format_args!("{}: {message}", self.launcher.shown.display()));
+        }
+    }
+
+    pub(crate) fn inform(&self, message: &str) {
+        if stderr_takes() {
+            self.reporter
+                .info(format_args!("{}: {message}", self.launcher.shown.display()));
+        }
     }
 
     fn spawn(&mut self, job: Job) -> Event {
@@ -187,7 +201,7 @@ impl Supervisor {
             }
         };
         match spawned {
-            Ok(Some(pid)) => Event::Spawned(job, Identity::of(pid)),
+            Ok(Some(pid)) => self.identify(job, pid),
             Ok(None) => Event::NotSpawned(job, None),
             Err(error) => {
                 if job != Job::Run {
@@ -195,6 +209,20 @@ impl Supervisor {
                 }
                 Event::NotSpawned(job, Some(Why::from(error).0))
             }
+        }
+    }
+
+    /// A run of which nobody could tell later that it is the one of the status is given up at once.
+    /// Where /proc is not mounted there is no telling, and no adoption.
+    fn identify(&mut self, job: Job, pid: Pid) -> Event {
+        match Identity::read(pid) {
+            Err(error) if job == Job::Run && error.kind() != io::ErrorKind::NotFound => {
+                // Without its go-ahead it ends.
+                self.held = None;
+                Event::NotSpawned(job, Some(Why::from(error).0))
+            }
+            Err(_) => Event::Spawned(job, Identity { pid, start: 0 }),
+            Ok(identity) => Event::Spawned(job, identity),
         }
     }
 
@@ -210,31 +238,19 @@ impl Supervisor {
         }
     }
 
-    /// Reaps all children that have ended. The run's own zombie is left until its end has been acted
-    /// on, since its pid and group are its own only as long as it is there.
+    /// Reaps all children that have ended, each after its end has been acted on, since a pid and a
+    /// group are a process's own only as long as it is there.
     fn reap(&mut self) {
-        if let Some(pid) = self.machine.process().1.map(|process| process.pid)
-            && let Ok(Some(status)) = rustix::process::waitid(
-                WaitId::Pid(pid),
-                WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
-            )
-        {
-            self.hear_of_the_run();
-            // It may have named another main process before it ended.
-            self.hear_notices(LAST_WORDS);
-            let raw = match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => code << 8,
-                (None, Some(signal)) if status.dumped() => signal | 0x80,
-                (None, signal) => signal.unwrap_or(0),
-            };
-            self.happen(Event::Ended(
-                pid,
-                End::from_wait_status(raw).unwrap_or(End::Unknown),
-            ));
-        }
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            let end = End::from_wait_status(status.as_raw()).unwrap_or(End::Unknown);
+        while let Some((pid, end)) = process::next_ended() {
+            let process = self.machine.process().1;
+            if process.is_some_and(|process| process.pid == pid) {
+                // What it says of itself comes before its end: a run that could not become `./run`
+                // has not exited 111, and it may have named another main process.
+                self.hear_of_the_run();
+                self.hear_notices(LAST_WORDS);
+            }
             self.happen(Event::Ended(pid, end));
+            process::reap(pid);
         }
     }
 
@@ -308,40 +324,68 @@ impl Supervisor {
         }
         let status = self.machine.status();
         let packed = status.pack();
-        if self.announced.again.is_none() && packed == self.announced.status {
+        if !self.announced.failing && packed == self.announced.status {
             return;
         }
         let pid = status
             .pid
             .map_or_else(String::new, |pid| format!("{}\n", pid.as_raw_nonzero()));
         let stat = self.machine.stat();
-        let written = self.write(packed, stat, pid);
-        match (written, self.announced.again) {
-            (Ok(()), _) => self.announced.again = None,
-            (Err(error), before) => {
-                if before.is_none() {
+        let mut written = self.write(&packed, &stat, &pid);
+        if written.is_err() && self.make_again() {
+            written = self.write(&packed, &stat, &pid);
+        }
+        match written {
+            Ok(()) => {
+                self.announced.again = None;
+                self.announced.failing = false;
+            }
+            Err(error) => {
+                if !self.announced.failing {
                     let why = Why::from(error);
                     self.warn(&format!(
-                        "unable to write the status: {why}; next try in 1s"
+                        "unable to write the status: {why}; tried again each second"
                     ));
                 }
+                self.announced.failing = true;
                 self.announced.again = Some(Instant::now() + WRITE_AGAIN);
             }
         }
     }
 
-    fn write(&mut self, packed: Vec<u8>, stat: String, pid: String) -> io::Result<()> {
-        if self.announced.pid.as_ref() != Some(&pid) {
-            self.files.replace(PID, pid.as_bytes())?;
-            self.announced.pid = Some(pid);
+    /// Each file is tried, whatever became of the others: that `status` is right matters most.
+    fn write(&mut self, packed: &[u8], stat: &str, pid: &str) -> io::Result<()> {
+        let mut outcome = Ok(());
+        if self.announced.pid.as_deref() != Some(pid) {
+            match self.files.replace(PID, pid.as_bytes()) {
+                Ok(()) => self.announced.pid = Some(pid.to_owned()),
+                Err(error) => outcome = Err(error),
+            }
         }
         if self.announced.stat != stat {
-            self.files.replace(STAT, stat.as_bytes())?;
-            self.announced.stat = stat;
+            match self.files.replace(STAT, stat.as_bytes()) {
+                Ok(()) => stat.clone_into(&mut self.announced.stat),
+                Err(error) => outcome = Err(error),
+            }
         }
-        self.files.replace(STATUS, &packed)?;
-        self.announced.status = packed;
-        Ok(())
+        self.files.replace(STATUS, packed)?;
+        packed.clone_into(&mut self.announced.status);
+        outcome
+    }
+
+    /// Somebody removed the state directory: it is made again, with its lock and its FIFOs, so that
+    /// the service can be controlled, and no second supervise starts it.
+    fn make_again(&mut self) -> bool {
+        if !self.files.is_removed() {
+            return false;
+        }
+        let Ok(files) = self.files.open_again() else {
+            return false;
+        };
+        self.warn("the state directory was removed; it is made again");
+        self.files = files;
+        self.announced = Announced::default();
+        true
     }
 
     /// Sleeps until something happens or a deadline has come.
@@ -385,6 +429,20 @@ impl Supervisor {
             adopted,
         })
     }
+}
+
+/// Whether a line can be written to stderr without waiting: a log pipe that nobody reads must not stop
+/// supervise from obeying.
+fn stderr_takes() -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(
+        rustix::stdio::stderr(),
+        PollFlags::OUT,
+    )];
+    let nothing = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&nothing)).is_ok_and(|ready| ready > 0)
 }
 
 /// A descriptor that may be missing: then another one, polled for nothing, keeps its place.

@@ -9,6 +9,7 @@ mod account;
 mod adopt;
 mod context;
 mod datagram;
+#[cfg(not(test))]
 mod entry;
 mod event;
 mod event_loop;
@@ -63,6 +64,10 @@ service has a supervise already. See supervise(8) and servicedir(5).
 ";
 
 /// The exit code, after the reason for it was said.
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "called by the entry, which tests do not have")
+)]
 fn finish() -> u8 {
     run().unwrap_or_else(|failure| {
         REPORTER.fatal(&failure);
@@ -114,7 +119,7 @@ fn set_up(dir: &Path) -> Result<(Supervisor, Option<(Status, Record)>), Failure>
     let signals =
         catch_signals().map_err(|error| Failure::system("unable to catch signals", error))?;
     let world = World::here();
-    let found = left_behind(&state, &world);
+    let found = left_behind(&files, &world)?;
     let supervisor = Supervisor {
         machine: Machine::new(world, rustix::process::getpid(), now()),
         files,
@@ -170,9 +175,8 @@ fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) {
     supervisor.adopted = process.and_then(Adopted::new);
     match (process, &supervisor.adopted) {
         (Some(process), None) => {
-            REPORTER.info(format_args!(
-                "{}: process {} ended while no supervise was there",
-                supervisor.launcher.shown.display(),
+            supervisor.inform(&format!(
+                "process {} ended while no supervise was there",
                 process.pid.as_raw_nonzero()
             ));
             supervisor.happen(Event::Ended(process.pid, End::Unknown));
@@ -203,26 +207,31 @@ fn listen_again(supervisor: &mut Supervisor, process: Identity) {
 }
 
 /// TERM and INT are commands, CHLD tells of ends. The others are to do nothing: they are blocked, and
-/// stay pending; what is forked gets an empty mask.
+/// stay pending; what is forked gets an empty mask. Those that tell of a fault of supervise's own
+/// stay as they are.
 fn catch_signals() -> std::io::Result<Signals> {
     use nix::sys::signal::{SigSet, Signal as Nix};
-    let nothing = [
-        Nix::SIGHUP,
-        Nix::SIGQUIT,
-        Nix::SIGALRM,
-        Nix::SIGUSR1,
-        Nix::SIGUSR2,
-        Nix::SIGTSTP,
-    ];
-    nothing
-        .into_iter()
-        .collect::<SigSet>()
-        .thread_block()
-        .map_err(std::io::Error::from)?;
-    Ok(Signals {
+    let signals = Signals {
         children: WakePipe::catching(&[Signal::CHLD])?,
         terminate: WakePipe::catching(&[Signal::TERM, Signal::INT])?,
-    })
+    };
+    let open = [
+        Nix::SIGCHLD,
+        Nix::SIGTERM,
+        Nix::SIGINT,
+        Nix::SIGSEGV,
+        Nix::SIGBUS,
+        Nix::SIGILL,
+        Nix::SIGFPE,
+        Nix::SIGTRAP,
+        Nix::SIGSYS,
+        Nix::SIGABRT,
+    ];
+    let mut blocked = SigSet::all();
+    open.into_iter().for_each(|signal| blocked.remove(signal));
+    // The whole mask, because supervise may have been started with CHLD or TERM blocked.
+    blocked.thread_set_mask().map_err(std::io::Error::from)?;
+    Ok(signals)
 }
 
 /// The pipes to the log services, open for reading too, so that each outlives svscan and its logger.

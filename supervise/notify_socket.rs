@@ -74,8 +74,8 @@ impl NotifySocket {
     pub(crate) fn bind_again(state: &StateDir) -> io::Result<Self> {
         // Where there is a socket, it cannot be opened.
         match state.read(NOTIFY) {
-            Ok(name) => Self::at_name(&name),
-            Err(_) => Self::at_path(state),
+            Ok(Some(name)) => Self::at_name(&name),
+            Ok(None) | Err(_) => Self::at_path(state),
         }
     }
 

@@ -167,7 +167,7 @@ fn who_may_not_control_a_service_is_told_so() {
         fs::set_permissions(scratch.path(), open).unwrap();
         copied.uid(65534).gid(65534);
     } else {
-        let closed = fs::Permissions::from_mode(0);
+        let closed = fs::Permissions::from_mode(0o000);
         fs::set_permissions(scratch.path().join("foo/supervise/control"), closed).unwrap();
     }
     let (code, said) = answer(&copied.output().unwrap());

@@ -41,6 +41,7 @@ fn status(state: State, pid: i32, want: Want, commands: u32) -> Status {
             group: None,
             state_stamp: Tai64n::default(),
             supervise: Pid::from_raw(SUPERVISE),
+            watchdog: None,
             reason: String::new(),
             message: String::new(),
         }),

@@ -197,6 +197,7 @@ pub fn status(state: State, pid: i32, want: Want) -> Status {
             group: Pid::from_raw(pid),
             state_stamp: Tai64n::from_unix(now - 7, 0),
             supervise: Some(rustix::process::getpid()),
+            watchdog: None,
             reason: String::new(),
             message: String::new(),
         }),
