@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags};
 
 /// A process, named so that a reused pid is not mistaken for it.
@@ -95,8 +96,9 @@ fn start_time(pid: Pid) -> io::Result<u64> {
 
 /// The text of a small file of /proc, read at once: it is made anew for every read.
 fn read_small<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a str> {
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let count = rustix::io::read(&file, &mut *buffer)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+    let count = retry_on_intr(|| rustix::io::read(&file, &mut *buffer))?;
     let bytes = buffer.get(..count).unwrap_or_default();
     // A command's name may be cut within a character; nothing that is looked for here is affected.
     Ok(bytes
