@@ -12,11 +12,12 @@ use servicedir::layout::{PID, STAT, STATUS};
 use servicedir::options;
 use servicedir::process::Identity;
 use servicedir::report::{Failure, Reporter, Why};
-use servicedir::signal::{SelfPipe, Signal};
+use servicedir::signal::{Signal, WakePipe};
+use servicedir::status::Phase;
 use servicedir::tai64n::Tai64n;
 
 use crate::adopt::Adopted;
-use crate::event::{Action, Event, Job, Moment};
+use crate::event::{Action, Event, Job, Moment, Notice};
 use crate::launch::Launcher;
 use crate::machine::Machine;
 use crate::process;
@@ -27,21 +28,40 @@ use crate::state_dir::StateDir;
 /// After a status could not be written, the next try.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
+/// How much of what the service tells is heard at a turn: somebody who floods its socket must not keep
+/// supervise from its other work.
+const AT_A_TURN: usize = 32;
+
+/// How much is heard once the service has ended: all that it may have said before that, since no
+/// socket's queue is set to be longer.
+const LAST_WORDS: usize = 1024;
+
 /// A supervise at work.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     pub(crate) machine: Machine,
     pub(crate) files: StateDir,
-    pub(crate) signals: SelfPipe,
+    pub(crate) signals: Signals,
     pub(crate) launcher: Launcher,
     pub(crate) reporter: Reporter,
     /// The process that another supervise started, or that the service named as its main one.
     pub(crate) adopted: Option<Adopted>,
     pub(crate) readiness: Readiness,
     pub(crate) held: Option<Held>,
+    /// Whoever waits for these to be closed, waits until the status says what was told before.
+    pub(crate) barriers: Vec<OwnedFd>,
     pub(crate) announced: Announced,
     pub(crate) leaving: bool,
     pub(crate) _log_pipes: Vec<OwnedFd>,
+}
+
+/// The signals to supervise itself, by what they mean.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    /// CHLD: some child has ended.
+    pub(crate) children: WakePipe,
+    /// TERM and INT: down and exit.
+    pub(crate) terminate: WakePipe,
 }
 
 /// What stands in the files now.
@@ -85,14 +105,14 @@ impl Supervisor {
     /// One turn, always in this order. Signals are drained before children are reaped: the reverse
     /// order loses a child that ends in between. All has happened before the status is written once.
     fn turn(&mut self, seen: Seen) {
-        let mut terminate = false;
-        self.signals
-            .take(|signal| terminate |= matches!(signal, Signal::TERM | Signal::INT));
+        let _ended = self.signals.children.drain();
         self.reap();
         self.hear_of_the_run();
         self.look_at_adopted(seen.adopted);
-        self.hear_notices(seen.readiness);
-        if terminate {
+        if !seen.readiness.is_empty() {
+            self.hear_notices(AT_A_TURN);
+        }
+        if self.signals.terminate.drain() {
             self.happen(Event::Terminate);
         }
         if !seen.control.is_empty() {
@@ -105,7 +125,11 @@ impl Supervisor {
         {
             self.happen(Event::Passed);
         }
+        if self.machine.process().0 != Phase::Run {
+            self.readiness = Readiness::None;
+        }
         self.announce();
+        self.barriers.clear();
     }
 
     /// Takes in an event, and does what follows from it.
@@ -163,15 +187,14 @@ impl Supervisor {
 
     fn spawn(&mut self, job: Job) -> Event {
         let spawned = match job {
-            Job::Run => self
-                .launcher
-                .run(self.machine.options())
-                .map(|(pid, held, readiness)| {
+            Job::Run => self.launcher.run(self.machine.options(), &self.files).map(
+                |(pid, held, readiness)| {
                     self.held = Some(held);
                     self.readiness = readiness;
                     self.adopted = None;
                     Some(pid)
-                }),
+                },
+            ),
             Job::Finish { .. } | Job::Check | Job::Script { .. } => {
                 self.launcher
                     .beside(job, self.machine.options(), self.reporter)
@@ -206,13 +229,7 @@ impl Supervisor {
     /// A process that has ended meanwhile is no fault: its end is the next event.
     fn send(&self, to: Pid, signal: Signal, group: bool) {
         let sent = match &self.adopted {
-            Some(adopted) if adopted.pid() == to => {
-                match process::pidfd_kill(adopted.pidfd(), signal, group) {
-                    // Before Linux 6.9; the group is still its own as long as the process is there.
-                    Err(Errno::INVAL) if group => process::kill(to, signal, true),
-                    sent => sent,
-                }
-            }
+            Some(adopted) if adopted.pid() == to => adopted.signal(signal, group),
             Some(_) | None => process::kill(to, signal, group),
         };
         match sent {
@@ -228,8 +245,9 @@ impl Supervisor {
             let process = self.machine.process().1;
             if process.is_some_and(|process| process.pid == pid) {
                 // What it says of itself comes before its end: a run that could not become `./run`
-                // has not exited 111.
+                // has not exited 111, and it may have named another main process.
                 self.hear_of_the_run();
+                self.hear_notices(LAST_WORDS);
             }
             self.happen(Event::Ended(pid, end));
             process::reap(pid);
@@ -254,6 +272,7 @@ impl Supervisor {
         };
         if let Some(end) = adopted.end(seen, Instant::now()) {
             let pid = adopted.pid();
+            self.hear_notices(LAST_WORDS);
             self.happen(Event::Ended(pid, end));
             // Kept until here: the stop of its group goes through its descriptor.
             if self
@@ -266,21 +285,25 @@ impl Supervisor {
         }
     }
 
-    fn hear_notices(&mut self, seen: PollFlags) {
-        if seen.is_empty() {
-            return;
-        }
-        let Some((_, Some(process))) = Some(self.machine.process()) else {
-            return;
-        };
-        for notice in self.readiness.read(process) {
-            if let crate::event::Notice::MainPid(identity) = notice {
-                self.adopted = Adopted::new(identity);
-                if self.adopted.is_none() {
-                    continue;
-                }
+    /// Hears up to so many messages of the service.
+    fn hear_notices(&mut self, limit: usize) {
+        for _ in 0..limit {
+            let (Phase::Run, Some(process)) = self.machine.process() else {
+                return;
+            };
+            let Some(heard) = self.readiness.hear(process) else {
+                return;
+            };
+            if let Some(main) = heard.main.filter(|main| *main != process)
+                && let Some(adopted) = Adopted::new(main)
+            {
+                self.adopted = Some(adopted);
+                self.happen(Event::Notice(Notice::MainPid(main)));
             }
-            self.happen(Event::Notice(notice));
+            for notice in heard.notices {
+                self.happen(Event::Notice(notice));
+            }
+            self.barriers.extend(heard.barrier);
         }
     }
 
@@ -379,10 +402,11 @@ impl Supervisor {
                 tv_nsec: 0,
             })
         });
-        let idle = self.signals_fd();
+        let idle = self.signals.children.as_fd();
         let adopted = self.adopted.as_ref();
         let mut fds = [
             PollFd::from_borrowed_fd(idle, PollFlags::IN),
+            PollFd::new(&self.signals.terminate, PollFlags::IN),
             PollFd::new(&self.files.control, PollFlags::IN),
             optional(self.held.as_ref().map(AsFd::as_fd), PollFlags::IN, idle),
             optional(self.readiness.descriptor(), PollFlags::IN, idle),
@@ -398,16 +422,12 @@ impl Supervisor {
             Err(Errno::INTR) => return Ok(Seen::default()),
             Err(errno) => return Err(errno),
         }
-        let [_, control, _, readiness, adopted] = fds.map(|fd| fd.revents());
+        let [_, _, control, _, readiness, adopted] = fds.map(|fd| fd.revents());
         Ok(Seen {
             control,
             readiness,
             adopted,
         })
-    }
-
-    fn signals_fd(&self) -> BorrowedFd<'_> {
-        AsFd::as_fd(&self.signals)
     }
 }
 

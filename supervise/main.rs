@@ -3,13 +3,21 @@
 //! `machine` decides, `event_loop` does. The order in `run` is that of daemontools: the lock before
 //! the FIFOs, the status before `ok`, so that whoever finds `ok` open finds all the rest.
 
+#![cfg_attr(not(test), no_main)]
+
 mod account;
 mod adopt;
 mod context;
+mod datagram;
+#[cfg(not(test))]
+mod entry;
 mod event;
 mod event_loop;
+mod kinship;
 mod launch;
 mod machine;
+mod notify;
+mod notify_socket;
 mod process;
 mod readiness;
 mod spawn;
@@ -18,19 +26,18 @@ mod state_dir;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use rustix::fs::{Mode, OFlags};
 use servicedir::layout::{DOWN, ERRLOG, LOG, Layout};
 use servicedir::options;
 use servicedir::process::{Identity, World};
-use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
-use servicedir::signal::{SelfPipe, Signal};
+use servicedir::report::{Failure, Reporter, Why, exit, print_help, print_version};
+use servicedir::signal::{Signal, WakePipe};
 use servicedir::status::{End, Record, Status};
 
 use adopt::{Adopted, left_behind};
-use event::Event;
-use event_loop::{Announced, Supervisor, now};
+use event::{Event, Notice};
+use event_loop::{Announced, Signals, Supervisor, now};
 use launch::Launcher;
 use machine::Machine;
 use readiness::Readiness;
@@ -56,8 +63,16 @@ Exit codes: 0 told to exit, 100 wrong usage, 111 a system call failed or the
 service has a supervise already. See supervise(8) and servicedir(5).
 ";
 
-fn main() -> ExitCode {
-    REPORTER.finish(run())
+/// The exit code, after the reason for it was said.
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "called by the entry, which tests do not have")
+)]
+fn finish() -> u8 {
+    run().unwrap_or_else(|failure| {
+        REPORTER.fatal(&failure);
+        failure.code
+    })
 }
 
 fn run() -> Result<u8, Failure> {
@@ -118,6 +133,7 @@ fn set_up(dir: &Path) -> Result<(Supervisor, Option<(Status, Record)>), Failure>
         adopted: None,
         readiness: Readiness::None,
         held: None,
+        barriers: Vec::new(),
         announced: Announced::default(),
         leaving: false,
         _log_pipes: log_pipes(),
@@ -166,19 +182,39 @@ fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) {
             supervisor.happen(Event::Ended(process.pid, End::Unknown));
         }
         (Some(process), Some(_)) => {
-            supervisor.readiness = Readiness::adopted(process, supervisor.machine.options());
+            listen_again(supervisor, process);
             supervisor.drain();
         }
         (None, _) => supervisor.drain(),
     }
 }
 
+/// Takes up the readiness source of the adopted service.
+fn listen_again(supervisor: &mut Supervisor, process: Identity) {
+    let options = supervisor.machine.options();
+    match Readiness::adopted(process, options, &supervisor.files) {
+        Ok(readiness) => supervisor.readiness = readiness,
+        Err(error) => {
+            REPORTER.warning(format_args!(
+                "{}: unable to bind the notify socket again: {}; the service is not heard",
+                supervisor.launcher.shown.display(),
+                Why::from(error)
+            ));
+            // Nobody would hear that it feeds its watchdog.
+            supervisor.happen(Event::Notice(Notice::WatchdogInterval(None)));
+        }
+    }
+}
+
 /// TERM and INT are commands, CHLD tells of ends. The others are to do nothing: they are blocked, and
 /// stay pending; what is forked gets an empty mask. Those that tell of a fault of supervise's own
 /// stay as they are.
-fn catch_signals() -> std::io::Result<SelfPipe> {
+fn catch_signals() -> std::io::Result<Signals> {
     use nix::sys::signal::{SigSet, Signal as Nix};
-    let signals = SelfPipe::catching(&[Signal::CHLD, Signal::TERM, Signal::INT])?;
+    let signals = Signals {
+        children: WakePipe::catching(&[Signal::CHLD])?,
+        terminate: WakePipe::catching(&[Signal::TERM, Signal::INT])?,
+    };
     let open = [
         Nix::SIGCHLD,
         Nix::SIGTERM,

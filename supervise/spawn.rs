@@ -179,7 +179,7 @@ fn become_run(program: &Program<'_>, run: RunContext, line: &UnixStream) -> (Str
             }
         },
     };
-    for (descriptor, _) in run.logged.iter().enumerate().filter(|(_, logged)| **logged) {
+    for (descriptor, _) in (1..).zip(run.logged).filter(|(_, logged)| *logged) {
         reopen_for_both(descriptor);
     }
     if program.options.redirect_stderr
@@ -222,7 +222,7 @@ fn reason(path: &Path, file: &str, errno: Errno) -> String {
 
 /// The log pipe, opened for reading too: as long as the service lives, its pipe has a reader, and no
 /// death of a logger or a supervise can break it. Without /proc it stays as it is.
-fn reopen_for_both(descriptor: usize) {
+fn reopen_for_both(descriptor: RawFd) {
     let path = format!("/proc/self/fd/{descriptor}");
     let Ok(pipe) = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else {
         return;

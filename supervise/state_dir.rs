@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -153,6 +153,25 @@ impl StateDir {
             rustix::fs::unlinkat(&self.dir, &new, AtFlags::empty()).ok();
             self.write_over(name, content).map_err(|_| error)
         })
+    }
+
+    /// Its absolute path.
+    ///
+    /// # Errors
+    /// /proc is not mounted, or the directory has been deleted.
+    pub(crate) fn path(&self) -> io::Result<PathBuf> {
+        fs::read_link(format!("/proc/self/fd/{}", self.dir.as_raw_fd()))
+    }
+
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// As unlink(2).
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     fn write_new(&self, name: &str, content: &[u8]) -> io::Result<()> {

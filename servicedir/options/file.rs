@@ -94,7 +94,7 @@ pub(super) fn read_plain(folder: &OwnedFd, name: &OsStr) -> Result<Vec<u8>, Prob
         return Err(Problem::NoFile);
     }
     let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; 1024];
     loop {
         match rustix::io::read(&file, &mut buffer) {
             Ok(0) => return Ok(bytes),

@@ -308,6 +308,19 @@ fn a_name_that_is_no_text_is_shown_safely() {
     );
 }
 
+#[test]
+fn the_examples_have_no_fault() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sv");
+    let services: Vec<PathBuf> = fs::read_dir(examples)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(!services.is_empty());
+    for service in services {
+        assert_eq!(read(&service).err(), None, "{}", service.display());
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

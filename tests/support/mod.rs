@@ -7,8 +7,16 @@
     unreachable_pub,
     reason = "each test file uses its own part of the harness"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 pub mod service;
+pub mod supervised;
 
 use std::ffi::OsStr;
 use std::fs;
