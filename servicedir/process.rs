@@ -42,14 +42,19 @@ impl Identity {
     ///
     /// # Errors
     /// `ESRCH`: it is gone, or its pid belongs to another process now. Otherwise as pidfd_open(2)
-    /// (Linux 5.3).
+    /// (Linux 5.3) and open(2): it may be there.
     pub fn open(self) -> rustix::io::Result<OwnedFd> {
         let descriptor = rustix::process::pidfd_open(self.pid, PidfdFlags::NONBLOCK)?;
         // Only now is the start time asked for: if it is the right one, the process that existed
         // since then is the one that was opened.
         match start_time(self.pid) {
             Ok(start) if start == self.start && start != 0 => Ok(descriptor),
-            _ => Err(rustix::io::Errno::SRCH),
+            Ok(_) => Err(rustix::io::Errno::SRCH),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(rustix::io::Errno::SRCH),
+            // Not known to be gone: no descriptor is left to look, say.
+            Err(error) => {
+                Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::SRCH))
+            }
         }
     }
 
