@@ -22,7 +22,7 @@ if [ "$supervisor" = servicedir ]; then
 	}
 
 	# A script's own way to reload is left alone.
-	if ! command -v reload >/dev/null; then
+	if [ "$(command -v reload)" != reload ]; then
 		extra_started_commands="${extra_started_commands} reload"
 		description_reload="Have the service read its configuration again"
 		reload() {

@@ -10,7 +10,7 @@
 #   servicedir_timeout_start   seconds for the service to be up and ready (30)
 #   servicedir_timeout_stop    seconds for it to be down (60)
 #   servicedir_force_kill      KILL what is not down by then (yes)
-#   servicedir_reload          what svc sends on reload (-h)
+#   servicedir_reload_with     what svc sends on reload (-h)
 #   servicedir_env             names of variables to hand on to the service
 #   servicedir_options         more option files of a made directory, as "name=value" lines
 
@@ -200,10 +200,12 @@ _servicedir_link() {
 	ln -s "$_sv_dir" "$_sv_link"
 }
 
-# Waits for a supervise, until the time _sv_until.
+# Waits for a supervise: svscan sees a new link at once, so ten seconds are plenty.
 _servicedir_appear() {
+	local until=$(($(date +%s) + 10))
+	[ "$until" -le "$_sv_until" ] || until=$_sv_until
 	until svok "$_sv_dir" 2>/dev/null; do
-		if [ "$(date +%s)" -ge "$_sv_until" ]; then
+		if [ "$(date +%s)" -ge "$until" ]; then
 			_sv_reason="no supervise: does svscan run on ${servicedir_scandir}?"
 			return 99
 		fi
@@ -302,7 +304,7 @@ servicedir_reload() {
 	_servicedir_names
 	ebegin "Reloading ${name:-$RC_SVCNAME}"
 	local code=0
-	_servicedir_svc "${servicedir_reload:--h}" || code=$?
+	_servicedir_svc "${servicedir_reload_with:--h}" || code=$?
 	eend $code "Failed to reload ${name:-$RC_SVCNAME}: $_sv_reason"
 }
 
