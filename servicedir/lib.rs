@@ -4,9 +4,13 @@
 //! what they find there. `ARCHITECTURE.md` tells who uses which module.
 
 pub mod control;
+pub mod foreground;
+pub mod guard;
+pub mod kin;
 pub mod layout;
 pub mod lock;
 pub mod options;
+pub mod pidfd;
 pub mod process;
 pub mod reading;
 pub mod report;

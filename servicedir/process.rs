@@ -29,6 +29,14 @@ impl Identity {
         }
     }
 
+    /// As [`Identity::of`], and says why where the start time cannot be read.
+    ///
+    /// # Errors
+    /// `ENOENT`: there is no such process, or /proc is not mounted. Otherwise as open(2).
+    pub fn read(pid: Pid) -> io::Result<Self> {
+        start_time(pid).map(|start| Self { pid, start })
+    }
+
     /// A descriptor of the process, if it still is the one that is meant; a zombie is.
     ///
     /// # Errors
@@ -74,6 +82,49 @@ impl Identity {
             .ok()
             .filter(|status| is_this && *status != 0)
     }
+}
+
+/// A process and where it belongs, as `/proc/PID/stat` tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Which process it is.
+    pub identity: Identity,
+    /// Its parent (field 4); none for the first of a pid namespace.
+    pub parent: Option<Pid>,
+    /// Its session (field 6); none if that is of another pid namespace.
+    pub session: Option<Pid>,
+    /// It has ended, and was not reaped yet (field 3).
+    pub zombie: bool,
+}
+
+impl Place {
+    /// The process that has this pid now, and its place; `None` if there is none.
+    #[must_use]
+    pub fn of(pid: Pid) -> Option<Self> {
+        let mut buffer = [0; 1024];
+        let stat = read_small(&format!("/proc/{}/stat", pid.as_raw_nonzero()), &mut buffer).ok()?;
+        let number = |index| field(stat, index)?.parse().ok();
+        Some(Self {
+            identity: Identity {
+                pid,
+                start: field(stat, 22)?.parse().ok()?,
+            },
+            parent: number(4).and_then(Pid::from_raw),
+            session: number(6).and_then(Pid::from_raw),
+            zombie: matches!(field(stat, 3)?, "Z" | "X"),
+        })
+    }
+}
+
+/// The real user of the process that has this pid now: `Uid` of `/proc/PID/status`. The owner of
+/// `/proc/PID` would be root for a process that has changed its user.
+#[must_use]
+pub fn user(pid: Pid) -> Option<u32> {
+    let mut buffer = [0; 2048];
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = read_small(&path, &mut buffer).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Field 22 of `/proc/PID/stat`.
@@ -161,6 +212,17 @@ mod tests {
         let identity = Identity::of(rustix::process::getpid());
         assert!(identity.start > 0);
         identity.open().unwrap();
+    }
+
+    #[test]
+    fn this_process_has_a_place_and_a_user() {
+        let pid = rustix::process::getpid();
+        let place = Place::of(pid).unwrap();
+        assert_eq!(place.identity, Identity::of(pid));
+        assert_eq!(place.parent, rustix::process::getppid());
+        assert_eq!(place.session, rustix::process::getsid(None).ok());
+        assert!(!place.zombie);
+        assert_eq!(user(pid), Some(rustix::process::getuid().as_raw()));
     }
 
     #[test]

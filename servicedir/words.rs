@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::report::Escaped;
-use crate::status::{Record, State, Status, Want};
+use crate::status::{Phase, Record, State, Status, Want};
 use crate::tai64n::Tai64n;
 
 /// What stands behind `DIR: ` in `svstat`'s line.
@@ -81,7 +81,7 @@ fn further(
     if record.options_fault && record.state != State::Fatal {
         write!(out, ", warning: {}", Escaped(&record.reason))?;
     }
-    if status.pid.is_some() && !record.message.is_empty() {
+    if status.phase == Phase::Run && !record.message.is_empty() {
         write!(out, ", status: {}", Escaped(&record.message))?;
     }
     Ok(())
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::process::World;
     use crate::signal::Signal;
-    use crate::status::{End, Phase};
+    use crate::status::End;
     use rustix::process::Pid;
 
     const NOW: u64 = 1_795_262_400;
@@ -161,6 +161,7 @@ mod tests {
             group: None,
             state_stamp: Tai64n::default(),
             supervise: None,
+            watchdog: None,
             reason: String::new(),
             message: String::new(),
         };

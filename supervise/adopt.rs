@@ -1,17 +1,20 @@
 //! The processes of another supervise's making: found by the status record, watched and signalled by
 //! a pidfd. They are not our children, so that somebody else reaps them.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
-use rustix::process::Pid;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
 use servicedir::layout::STATUS;
-use servicedir::process::{Identity, World};
+use servicedir::process::{Identity, Place, World};
+use servicedir::report::Failure;
+use servicedir::signal::Signal;
 use servicedir::status::{End, Record, Status};
 
 use crate::process;
+use crate::state_dir::StateDir;
 
 /// How long a zombie may wait for its parent to reap it, before its end is taken to be unknown. As
 /// svscan is a child subreaper, it is svscan that reaps, and at once.
@@ -22,6 +25,8 @@ const UNREAPED: Duration = Duration::from_secs(1);
 pub(crate) struct Adopted {
     identity: Identity,
     pidfd: OwnedFd,
+    /// The leader of its process group, if that is another process, which is still there.
+    leader: Option<OwnedFd>,
     /// It has ended, and its end is not known yet: it is looked for until then.
     zombie_until: Option<Instant>,
 }
@@ -31,6 +36,7 @@ impl Adopted {
     pub(crate) fn new(identity: Identity) -> Option<Self> {
         let pidfd = identity.open().ok()?;
         Some(Self {
+            leader: leader(identity.pid),
             identity,
             pidfd,
             zombie_until: None,
@@ -41,8 +47,29 @@ impl Adopted {
         self.identity.pid
     }
 
-    pub(crate) fn pidfd(&self) -> &OwnedFd {
-        &self.pidfd
+    /// Sends it a signal, or the group that it is in.
+    ///
+    /// # Errors
+    /// As kill(2).
+    pub(crate) fn signal(&self, signal: Signal, group: bool) -> rustix::io::Result<()> {
+        if !group {
+            return process::pidfd_kill(&self.pidfd, signal, false);
+        }
+        let leader = self.leader.as_ref().unwrap_or(&self.pidfd);
+        match process::pidfd_kill(leader, signal, true) {
+            // Before Linux 6.9 (EINVAL), or it leads no group, and who led its group is gone.
+            Err(Errno::INVAL | Errno::SRCH) => {
+                let group = rustix::process::getpgid(Some(self.pid()))?;
+                // The group is its own as long as it is there itself.
+                match Place::of(self.pid()) {
+                    Some(place) if place.identity == self.identity => {
+                        process::kill(group, signal, true)
+                    }
+                    Some(_) | None => Err(Errno::SRCH),
+                }
+            }
+            sent => sent,
+        }
     }
 
     /// What to poll for: its end, and once it is a zombie its being reaped (HUP, always polled).
@@ -87,11 +114,27 @@ impl AsFd for Adopted {
     }
 }
 
+/// Who leads the group that the process is in, if it does not itself.
+fn leader(pid: Pid) -> Option<OwnedFd> {
+    let group = rustix::process::getpgid(Some(pid)).ok()?;
+    let leader = rustix::process::pidfd_open(group, PidfdFlags::empty()).ok();
+    // Still in that group: so the group's number cannot have become another process's meanwhile.
+    leader.filter(|_| group != pid && rustix::process::getpgid(Some(pid)) == Ok(group))
+}
+
 /// What a supervise before this one left behind, if there is something to go on with.
-pub(crate) fn left_behind(state_dir: &std::path::Path, world: &World) -> Option<(Status, Record)> {
-    let bytes = fs::read(state_dir.join(STATUS)).ok()?;
-    let status = Status::unpack(&bytes).ok()?;
-    let record = status.record.clone()?;
-    // After a reboot, or in another pid namespace, its pids mean nothing here.
-    (record.world.is(world) && !record.left).then_some((status, record))
+///
+/// # Errors
+/// There is a status and it cannot be read: to go on without it might start a second service.
+pub(crate) fn left_behind(
+    files: &StateDir,
+    world: &World,
+) -> Result<Option<(Status, Record)>, Failure> {
+    let found = files.read(STATUS)?.and_then(|bytes| {
+        let status = Status::unpack(&bytes).ok()?;
+        let record = status.record.clone()?;
+        // After a reboot, or in another pid namespace, its pids mean nothing here.
+        (record.world.is(world) && !record.left).then_some((status, record))
+    });
+    Ok(found)
 }

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
+use rustix::process::Pid;
 use servicedir::control::Control;
 use servicedir::layout::{PID, STAT, STATUS};
 use servicedir::options;
 use servicedir::process::Identity;
 use servicedir::report::{Failure, Reporter, Why};
 use servicedir::signal::{Signal, WakePipe};
-use servicedir::status::End;
+use servicedir::status::Phase;
 use servicedir::tai64n::Tai64n;
 
 use crate::adopt::Adopted;
-use crate::event::{Action, Event, Job, Moment};
+use crate::event::{Action, Event, Job, Moment, Notice};
 use crate::launch::Launcher;
 use crate::machine::Machine;
 use crate::process;
@@ -27,6 +27,14 @@ use crate::state_dir::StateDir;
 
 /// After a status could not be written, the next try.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How much of what the service tells is heard at a turn: somebody who floods its socket must not keep
+/// supervise from its other work.
+const AT_A_TURN: usize = 32;
+
+/// How much is heard once the service has ended: all that it may have said before that, since no
+/// socket's queue is set to be longer.
+const LAST_WORDS: usize = 1024;
 
 /// A supervise at work.
 #[derive(Debug)]
@@ -40,6 +48,8 @@ pub(crate) struct Supervisor {
     pub(crate) adopted: Option<Adopted>,
     pub(crate) readiness: Readiness,
     pub(crate) held: Option<Held>,
+    /// Whoever waits for these to be closed, waits until the status says what was told before.
+    pub(crate) barriers: Vec<OwnedFd>,
     pub(crate) announced: Announced,
     pub(crate) leaving: bool,
     pub(crate) _log_pipes: Vec<OwnedFd>,
@@ -60,7 +70,9 @@ pub(crate) struct Announced {
     status: Vec<u8>,
     stat: String,
     pid: Option<String>,
-    /// The last try failed; the next one is due then.
+    /// The last try failed, which has been said.
+    failing: bool,
+    /// The next try after one that failed.
     again: Option<Instant>,
 }
 
@@ -79,6 +91,8 @@ impl Supervisor {
     /// poll(2) fails, which it does only without memory.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         self.announce();
+        // Whoever finds `ok` open is to find a status too.
+        self.files.open_ok()?;
         while !self.leaving {
             let seen = self
                 .wait()
@@ -95,7 +109,9 @@ impl Supervisor {
         self.reap();
         self.hear_of_the_run();
         self.look_at_adopted(seen.adopted);
-        self.hear_notices(seen.readiness);
+        if !seen.readiness.is_empty() {
+            self.hear_notices(AT_A_TURN);
+        }
         if self.signals.terminate.drain() {
             self.happen(Event::Terminate);
         }
@@ -109,7 +125,11 @@ impl Supervisor {
         {
             self.happen(Event::Passed);
         }
+        if self.machine.process().0 != Phase::Run {
+            self.readiness = Readiness::None;
+        }
         self.announce();
+        self.barriers.clear();
     }
 
     /// Takes in an event, and does what follows from it.
@@ -138,6 +158,7 @@ impl Supervisor {
             Action::Spawn(job) => return Some(self.spawn(job)),
             Action::Release => {
                 // Only now: there is never a run that the status does not know.
+                self.announced.again = None;
                 self.announce();
                 if let Some(held) = &mut self.held {
                     held.release();
@@ -151,28 +172,36 @@ impl Supervisor {
     }
 
     fn warn(&self, message: &str) {
-        self.reporter
-            .warning(format_args!("{}: {message}", self.launcher.shown.display()));
+        if stderr_takes() {
+            self.reporter
+                .warning(format_args!("{}: {message}", self.launcher.shown.display()));
+        }
+    }
+
+    pub(crate) fn inform(&self, message: &str) {
+        if stderr_takes() {
+            self.reporter
+                .info(format_args!("{}: {message}", self.launcher.shown.display()));
+        }
     }
 
     fn spawn(&mut self, job: Job) -> Event {
         let spawned = match job {
-            Job::Run => self
-                .launcher
-                .run(self.machine.options())
-                .map(|(pid, held, readiness)| {
+            Job::Run => self.launcher.run(self.machine.options(), &self.files).map(
+                |(pid, held, readiness)| {
                     self.held = Some(held);
                     self.readiness = readiness;
                     self.adopted = None;
                     Some(pid)
-                }),
+                },
+            ),
             Job::Finish { .. } | Job::Check | Job::Script { .. } => {
                 self.launcher
                     .beside(job, self.machine.options(), self.reporter)
             }
         };
         match spawned {
-            Ok(Some(pid)) => Event::Spawned(job, Identity::of(pid)),
+            Ok(Some(pid)) => self.identify(job, pid),
             Ok(None) => Event::NotSpawned(job, None),
             Err(error) => {
                 if job != Job::Run {
@@ -183,16 +212,24 @@ impl Supervisor {
         }
     }
 
+    /// A run of which nobody could tell later that it is the one of the status is given up at once.
+    /// Where /proc is not mounted there is no telling, and no adoption.
+    fn identify(&mut self, job: Job, pid: Pid) -> Event {
+        match Identity::read(pid) {
+            Err(error) if job == Job::Run && error.kind() != io::ErrorKind::NotFound => {
+                // Without its go-ahead it ends.
+                self.held = None;
+                Event::NotSpawned(job, Some(Why::from(error).0))
+            }
+            Err(_) => Event::Spawned(job, Identity { pid, start: 0 }),
+            Ok(identity) => Event::Spawned(job, identity),
+        }
+    }
+
     /// A process that has ended meanwhile is no fault: its end is the next event.
     fn send(&self, to: Pid, signal: Signal, group: bool) {
         let sent = match &self.adopted {
-            Some(adopted) if adopted.pid() == to => {
-                match process::pidfd_kill(adopted.pidfd(), signal, group) {
-                    // Before Linux 6.9; the group is still its own as long as the process is there.
-                    Err(Errno::INVAL) if group => process::kill(to, signal, true),
-                    sent => sent,
-                }
-            }
+            Some(adopted) if adopted.pid() == to => adopted.signal(signal, group),
             Some(_) | None => process::kill(to, signal, group),
         };
         match sent {
@@ -201,29 +238,19 @@ impl Supervisor {
         }
     }
 
-    /// Reaps all children that have ended. The run's own zombie is left until its end has been acted
-    /// on, since its pid and group are its own only as long as it is there.
+    /// Reaps all children that have ended, each after its end has been acted on, since a pid and a
+    /// group are a process's own only as long as it is there.
     fn reap(&mut self) {
-        if let Some(pid) = self.machine.process().1.map(|process| process.pid)
-            && let Ok(Some(status)) = rustix::process::waitid(
-                WaitId::Pid(pid),
-                WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
-            )
-        {
-            self.hear_of_the_run();
-            let raw = match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => code << 8,
-                (None, Some(signal)) if status.dumped() => signal | 0x80,
-                (None, signal) => signal.unwrap_or(0),
-            };
-            self.happen(Event::Ended(
-                pid,
-                End::from_wait_status(raw).unwrap_or(End::Unknown),
-            ));
-        }
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            let end = End::from_wait_status(status.as_raw()).unwrap_or(End::Unknown);
+        while let Some((pid, end)) = process::next_ended() {
+            let process = self.machine.process().1;
+            if process.is_some_and(|process| process.pid == pid) {
+                // What it says of itself comes before its end: a run that could not become `./run`
+                // has not exited 111, and it may have named another main process.
+                self.hear_of_the_run();
+                self.hear_notices(LAST_WORDS);
+            }
             self.happen(Event::Ended(pid, end));
+            process::reap(pid);
         }
     }
 
@@ -245,6 +272,7 @@ impl Supervisor {
         };
         if let Some(end) = adopted.end(seen, Instant::now()) {
             let pid = adopted.pid();
+            self.hear_notices(LAST_WORDS);
             self.happen(Event::Ended(pid, end));
             // Kept until here: the stop of its group goes through its descriptor.
             if self
@@ -257,21 +285,25 @@ impl Supervisor {
         }
     }
 
-    fn hear_notices(&mut self, seen: PollFlags) {
-        if seen.is_empty() {
-            return;
-        }
-        let Some((_, Some(process))) = Some(self.machine.process()) else {
-            return;
-        };
-        for notice in self.readiness.read(process) {
-            if let crate::event::Notice::MainPid(identity) = notice {
-                self.adopted = Adopted::new(identity);
-                if self.adopted.is_none() {
-                    continue;
-                }
+    /// Hears up to so many messages of the service.
+    fn hear_notices(&mut self, limit: usize) {
+        for _ in 0..limit {
+            let (Phase::Run, Some(process)) = self.machine.process() else {
+                return;
+            };
+            let Some(heard) = self.readiness.hear(process) else {
+                return;
+            };
+            if let Some(main) = heard.main.filter(|main| *main != process)
+                && let Some(adopted) = Adopted::new(main)
+            {
+                self.adopted = Some(adopted);
+                self.happen(Event::Notice(Notice::MainPid(main)));
             }
-            self.happen(Event::Notice(notice));
+            for notice in heard.notices {
+                self.happen(Event::Notice(notice));
+            }
+            self.barriers.extend(heard.barrier);
         }
     }
 
@@ -292,40 +324,68 @@ impl Supervisor {
         }
         let status = self.machine.status();
         let packed = status.pack();
-        if self.announced.again.is_none() && packed == self.announced.status {
+        if !self.announced.failing && packed == self.announced.status {
             return;
         }
         let pid = status
             .pid
             .map_or_else(String::new, |pid| format!("{}\n", pid.as_raw_nonzero()));
         let stat = self.machine.stat();
-        let written = self.write(packed, stat, pid);
-        match (written, self.announced.again) {
-            (Ok(()), _) => self.announced.again = None,
-            (Err(error), before) => {
-                if before.is_none() {
+        let mut written = self.write(&packed, &stat, &pid);
+        if written.is_err() && self.make_again() {
+            written = self.write(&packed, &stat, &pid);
+        }
+        match written {
+            Ok(()) => {
+                self.announced.again = None;
+                self.announced.failing = false;
+            }
+            Err(error) => {
+                if !self.announced.failing {
                     let why = Why::from(error);
                     self.warn(&format!(
-                        "unable to write the status: {why}; next try in 1s"
+                        "unable to write the status: {why}; tried again each second"
                     ));
                 }
+                self.announced.failing = true;
                 self.announced.again = Some(Instant::now() + WRITE_AGAIN);
             }
         }
     }
 
-    fn write(&mut self, packed: Vec<u8>, stat: String, pid: String) -> io::Result<()> {
-        if self.announced.pid.as_ref() != Some(&pid) {
-            self.files.replace(PID, pid.as_bytes())?;
-            self.announced.pid = Some(pid);
+    /// Each file is tried, whatever became of the others: that `status` is right matters most.
+    fn write(&mut self, packed: &[u8], stat: &str, pid: &str) -> io::Result<()> {
+        let mut outcome = Ok(());
+        if self.announced.pid.as_deref() != Some(pid) {
+            match self.files.replace(PID, pid.as_bytes()) {
+                Ok(()) => self.announced.pid = Some(pid.to_owned()),
+                Err(error) => outcome = Err(error),
+            }
         }
         if self.announced.stat != stat {
-            self.files.replace(STAT, stat.as_bytes())?;
-            self.announced.stat = stat;
+            match self.files.replace(STAT, stat.as_bytes()) {
+                Ok(()) => stat.clone_into(&mut self.announced.stat),
+                Err(error) => outcome = Err(error),
+            }
         }
-        self.files.replace(STATUS, &packed)?;
-        self.announced.status = packed;
-        Ok(())
+        self.files.replace(STATUS, packed)?;
+        packed.clone_into(&mut self.announced.status);
+        outcome
+    }
+
+    /// Somebody removed the state directory: it is made again, with its lock and its FIFOs, so that
+    /// the service can be controlled, and no second supervise starts it.
+    fn make_again(&mut self) -> bool {
+        if !self.files.is_removed() {
+            return false;
+        }
+        let Ok(files) = self.files.open_again() else {
+            return false;
+        };
+        self.warn("the state directory was removed; it is made again");
+        self.files = files;
+        self.announced = Announced::default();
+        true
     }
 
     /// Sleeps until something happens or a deadline has come.
@@ -369,6 +429,20 @@ impl Supervisor {
             adopted,
         })
     }
+}
+
+/// Whether a line can be written to stderr without waiting: a log pipe that nobody reads must not stop
+/// supervise from obeying.
+fn stderr_takes() -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(
+        rustix::stdio::stderr(),
+        PollFlags::OUT,
+    )];
+    let nothing = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&nothing)).is_ok_and(|ready| ready > 0)
 }
 
 /// A descriptor that may be missing: then another one, polled for nothing, keeps its place.

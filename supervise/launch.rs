@@ -9,11 +9,14 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use servicedir::layout::{CHECK, CONTROL_SCRIPTS, ERRLOG, FINISH, LOG, Layout, RUN};
 use servicedir::options::{Options, Ready};
+use servicedir::process::Identity;
 use servicedir::report::Reporter;
 
 use crate::event::Job;
+use crate::notify_socket::NotifySocket;
 use crate::readiness::Readiness;
 use crate::spawn::{self, Held, Program, RunContext, c_string};
+use crate::state_dir::StateDir;
 
 /// Starts the programs of one service, from its directory.
 #[derive(Debug)]
@@ -30,21 +33,33 @@ impl Launcher {
     ///
     /// # Errors
     /// No process or no descriptor is left.
-    pub(crate) fn run(&self, options: &Options) -> io::Result<(Pid, Held, Readiness)> {
-        let (ready, readiness) = match options.ready {
-            Ready::Startsecs | Ready::Check | Ready::Notify => (None, Readiness::None),
+    pub(crate) fn run(
+        &self,
+        options: &Options,
+        state: &StateDir,
+    ) -> io::Result<(Pid, Held, Readiness)> {
+        let mut program = self.program(RUN, Vec::new(), options);
+        let (ready, mut readiness) = match options.ready {
+            Ready::Startsecs | Ready::Check => (None, Readiness::None),
+            Ready::Notify => {
+                let (socket, address) = NotifySocket::bind(state)?;
+                program.granted.push(("NOTIFY_SOCKET", address));
+                (None, Readiness::Socket(socket))
+            }
             Ready::Fd(number) => {
                 let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
                 rustix::fs::fcntl_setfl(&write, OFlags::empty())?;
                 (Some((write, number)), Readiness::Descriptor(read))
             }
         };
-        let program = self.program(RUN, Vec::new(), options);
         let context = RunContext {
             ready,
             logged: logged(),
         };
         let (pid, held) = spawn::run(&program, context)?;
+        if let Readiness::Socket(socket) = &mut readiness {
+            socket.run = Some(Identity::of(pid));
+        }
         Ok((pid, held, readiness))
     }
 

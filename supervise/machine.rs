@@ -25,6 +25,8 @@ mod run;
 mod start;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_notify;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -357,7 +359,7 @@ impl Machine {
     fn script_over(&mut self, purpose: Purpose, handled: bool, now: Moment) {
         match purpose {
             Purpose::Start => self.prepared(now),
-            Purpose::InsteadOf { signal, run } => self.deliver(signal, run, handled),
+            Purpose::InsteadOf { signal, run } => self.deliver(signal, run, handled, now),
             Purpose::Stop { run } => self.deliver_stop(run, handled),
             Purpose::After => {}
         }

@@ -3,16 +3,21 @@
 //! `machine` decides, `event_loop` does. The order in `run` is that of daemontools: the lock before
 //! the FIFOs, the status before `ok`, so that whoever finds `ok` open finds all the rest.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod account;
 mod adopt;
 mod context;
+mod datagram;
+#[cfg(not(test))]
 mod entry;
 mod event;
 mod event_loop;
+mod kinship;
 mod launch;
 mod machine;
+mod notify;
+mod notify_socket;
 mod process;
 mod readiness;
 mod spawn;
@@ -26,12 +31,12 @@ use rustix::fs::{Mode, OFlags};
 use servicedir::layout::{DOWN, ERRLOG, LOG, Layout};
 use servicedir::options;
 use servicedir::process::{Identity, World};
-use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
+use servicedir::report::{Failure, Reporter, Why, exit, print_help, print_version};
 use servicedir::signal::{Signal, WakePipe};
 use servicedir::status::{End, Record, Status};
 
 use adopt::{Adopted, left_behind};
-use event::Event;
+use event::{Event, Notice};
 use event_loop::{Announced, Signals, Supervisor, now};
 use launch::Launcher;
 use machine::Machine;
@@ -59,6 +64,10 @@ service has a supervise already. See supervise(8) and servicedir(5).
 ";
 
 /// The exit code, after the reason for it was said.
+#[cfg_attr(
+    test,
+    expect(dead_code, reason = "called by the entry, which tests do not have")
+)]
 fn finish() -> u8 {
     run().unwrap_or_else(|failure| {
         REPORTER.fatal(&failure);
@@ -110,7 +119,7 @@ fn set_up(dir: &Path) -> Result<(Supervisor, Option<(Status, Record)>), Failure>
     let signals =
         catch_signals().map_err(|error| Failure::system("unable to catch signals", error))?;
     let world = World::here();
-    let found = left_behind(&state, &world);
+    let found = left_behind(&files, &world)?;
     let supervisor = Supervisor {
         machine: Machine::new(world, rustix::process::getpid(), now()),
         files,
@@ -124,6 +133,7 @@ fn set_up(dir: &Path) -> Result<(Supervisor, Option<(Status, Record)>), Failure>
         adopted: None,
         readiness: Readiness::None,
         held: None,
+        barriers: Vec::new(),
         announced: Announced::default(),
         leaving: false,
         _log_pipes: log_pipes(),
@@ -165,42 +175,63 @@ fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) {
     supervisor.adopted = process.and_then(Adopted::new);
     match (process, &supervisor.adopted) {
         (Some(process), None) => {
-            REPORTER.info(format_args!(
-                "{}: process {} ended while no supervise was there",
-                supervisor.launcher.shown.display(),
+            supervisor.inform(&format!(
+                "process {} ended while no supervise was there",
                 process.pid.as_raw_nonzero()
             ));
             supervisor.happen(Event::Ended(process.pid, End::Unknown));
         }
         (Some(process), Some(_)) => {
-            supervisor.readiness = Readiness::adopted(process, supervisor.machine.options());
+            listen_again(supervisor, process);
             supervisor.drain();
         }
         (None, _) => supervisor.drain(),
     }
 }
 
+/// Takes up the readiness source of the adopted service.
+fn listen_again(supervisor: &mut Supervisor, process: Identity) {
+    let options = supervisor.machine.options();
+    match Readiness::adopted(process, options, &supervisor.files) {
+        Ok(readiness) => supervisor.readiness = readiness,
+        Err(error) => {
+            REPORTER.warning(format_args!(
+                "{}: unable to bind the notify socket again: {}; the service is not heard",
+                supervisor.launcher.shown.display(),
+                Why::from(error)
+            ));
+            // Nobody would hear that it feeds its watchdog.
+            supervisor.happen(Event::Notice(Notice::WatchdogInterval(None)));
+        }
+    }
+}
+
 /// TERM and INT are commands, CHLD tells of ends. The others are to do nothing: they are blocked, and
-/// stay pending; what is forked gets an empty mask.
+/// stay pending; what is forked gets an empty mask. Those that tell of a fault of supervise's own
+/// stay as they are.
 fn catch_signals() -> std::io::Result<Signals> {
     use nix::sys::signal::{SigSet, Signal as Nix};
-    let nothing = [
-        Nix::SIGHUP,
-        Nix::SIGQUIT,
-        Nix::SIGALRM,
-        Nix::SIGUSR1,
-        Nix::SIGUSR2,
-        Nix::SIGTSTP,
-    ];
-    nothing
-        .into_iter()
-        .collect::<SigSet>()
-        .thread_block()
-        .map_err(std::io::Error::from)?;
-    Ok(Signals {
+    let signals = Signals {
         children: WakePipe::catching(&[Signal::CHLD])?,
         terminate: WakePipe::catching(&[Signal::TERM, Signal::INT])?,
-    })
+    };
+    let open = [
+        Nix::SIGCHLD,
+        Nix::SIGTERM,
+        Nix::SIGINT,
+        Nix::SIGSEGV,
+        Nix::SIGBUS,
+        Nix::SIGILL,
+        Nix::SIGFPE,
+        Nix::SIGTRAP,
+        Nix::SIGSYS,
+        Nix::SIGABRT,
+    ];
+    let mut blocked = SigSet::all();
+    open.into_iter().for_each(|signal| blocked.remove(signal));
+    // The whole mask, because supervise may have been started with CHLD or TERM blocked.
+    blocked.thread_set_mask().map_err(std::io::Error::from)?;
+    Ok(signals)
 }
 
 /// The pipes to the log services, open for reading too, so that each outlives svscan and its logger.

@@ -11,9 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::{
-    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal as NixSignal, sigprocmask,
-};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::ForkResult;
 use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -112,16 +110,18 @@ pub(crate) fn is_executable(file: &str) -> bool {
 /// The system has no process or no descriptor left.
 pub(crate) fn run(program: &Program<'_>, context: RunContext) -> io::Result<(Pid, Held)> {
     let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
     let kept = [
         Some(theirs.as_raw_fd()),
         context.ready.as_ref().map(|(end, _)| end.as_raw_fd()),
     ];
     match fork(kept)? {
-        ForkResult::Parent { child } => {
-            ours.set_nonblocking(true)?;
-            Ok((parent_pid(child)?, Held(ours)))
-        }
+        ForkResult::Parent { child } => Ok((parent_pid(child)?, Held(ours))),
         ForkResult::Child => {
+            let theirs = match &context.ready {
+                Some((_, number)) => out_of_the_way(theirs, *number),
+                None => theirs,
+            };
             let (what, errno) = become_run(program, context, &theirs);
             drop((&theirs).write_all(&[&errno.to_le_bytes(), what.as_bytes()].concat()));
             leave()
@@ -138,11 +138,9 @@ pub(crate) fn beside(program: &Program<'_>, reporter: Reporter, shown: &str) -> 
         ForkResult::Parent { child } => parent_pid(child),
         ForkResult::Child => {
             rustix::process::umask(program.umask);
-            let errno = execute(program, Path::Relative);
-            reporter.warning(format_args!(
-                "unable to start {shown}: {}",
-                Why::from(errno)
-            ));
+            let errno = execute(program, &Path::Relative);
+            let reason = reason(&Path::Relative, program.file, errno);
+            reporter.warning(format_args!("unable to start {shown}: {reason}"));
             leave()
         }
     }
@@ -181,7 +179,7 @@ fn become_run(program: &Program<'_>, run: RunContext, line: &UnixStream) -> (Str
             }
         },
     };
-    for (descriptor, _) in run.logged.iter().enumerate().filter(|(_, logged)| **logged) {
+    for (descriptor, _) in (1..).zip(run.logged).filter(|(_, logged)| *logged) {
         reopen_for_both(descriptor);
     }
     if program.options.redirect_stderr
@@ -189,9 +187,8 @@ fn become_run(program: &Program<'_>, run: RunContext, line: &UnixStream) -> (Str
     {
         return failed("unable to redirect stderr", errno);
     }
-    let line = line.as_raw_fd();
     if let Some((end, number)) = run.ready
-        && let Err(errno) = place(end, number, line)
+        && let Err(errno) = place(end, number)
     {
         return failed("unable to set up the readiness descriptor", errno);
     }
@@ -199,16 +196,33 @@ fn become_run(program: &Program<'_>, run: RunContext, line: &UnixStream) -> (Str
     if let Err(refused) = context::enter(program.options) {
         return (refused.to_string(), refused.errno);
     }
-    let errno = execute(program, path);
+    let errno = execute(program, &path);
     (
-        format!("unable to start {}: {}", program.file, Why::from(errno)),
+        format!(
+            "unable to start {}: {}",
+            program.file,
+            reason(&path, program.file, errno)
+        ),
         errno.raw_os_error(),
     )
 }
 
+/// Why execve(2) failed, where its errno alone would mislead: a file that is there is not found.
+fn reason(path: &Path, file: &str, errno: Errno) -> String {
+    let file = match path {
+        Path::Relative => file.into(),
+        Path::In(dir) => dir.join(file),
+    };
+    match (errno, std::fs::metadata(file)) {
+        (Errno::NOENT, Ok(_)) => "its interpreter does not exist".to_owned(),
+        (Errno::ACCESS, Ok(meta)) if meta.is_dir() => Why::from(Errno::ISDIR).to_string(),
+        (_, _) => Why::from(errno).to_string(),
+    }
+}
+
 /// The log pipe, opened for reading too: as long as the service lives, its pipe has a reader, and no
 /// death of a logger or a supervise can break it. Without /proc it stays as it is.
-fn reopen_for_both(descriptor: usize) {
+fn reopen_for_both(descriptor: RawFd) {
     let path = format!("/proc/self/fd/{descriptor}");
     let Ok(pipe) = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else {
         return;
@@ -221,11 +235,20 @@ fn reopen_for_both(descriptor: usize) {
     placed.ok();
 }
 
-/// Gives a descriptor its number. The line to supervise moves out of the way.
-fn place(end: OwnedFd, number: RawFd, line: RawFd) -> rustix::io::Result<()> {
-    if number == line {
-        return Err(Errno::BUSY);
+/// The line to supervise, on a descriptor that is not the one that the service is to have.
+fn out_of_the_way(line: UnixStream, number: RawFd) -> UnixStream {
+    if line.as_raw_fd() != number {
+        return line;
     }
+    // The number itself is not given, since the line still has it.
+    match rustix::io::fcntl_dupfd_cloexec(&line, 3) {
+        Ok(moved) => moved.into(),
+        Err(_) => line,
+    }
+}
+
+/// Gives a descriptor its number.
+fn place(end: OwnedFd, number: RawFd) -> rustix::io::Result<()> {
     if end.as_raw_fd() == number {
         return rustix::io::fcntl_setfd(&end, rustix::io::FdFlags::empty())
             .map(|()| std::mem::forget(end));
@@ -240,7 +263,7 @@ fn place(end: OwnedFd, number: RawFd, line: RawFd) -> rustix::io::Result<()> {
 }
 
 /// Becomes the program; returns only if that failed.
-fn execute(program: &Program<'_>, path: Path) -> Errno {
+fn execute(program: &Program<'_>, path: &Path) -> Errno {
     if program.silent
         && let Ok(null) =
             rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
@@ -291,9 +314,10 @@ fn fork(kept: [Option<RawFd>; 2]) -> io::Result<ForkResult> {
     // SAFETY: the process has one thread, so the child is in no other thread's critical section.
     let forked = unsafe { nix::unistd::fork() };
     if let Ok(ForkResult::Child) = forked {
+        // First: should supervise be killed now, its lock is held for no longer than this takes.
+        close_all_but(kept);
         rustix::process::setsid().ok();
         default_dispositions();
-        close_all_but(kept);
         before = SigSet::empty();
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).ok();
@@ -307,10 +331,21 @@ fn parent_pid(child: nix::unistd::Pid) -> io::Result<Pid> {
 /// exec(2) resets what is caught, not what is ignored: SIGPIPE by the language's start-up code, and
 /// whatever was ignored when supervise was started.
 fn default_dispositions() {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in NixSignal::iterator() {
-        // SAFETY: the default disposition runs no code of ours.
-        unsafe { nix::sys::signal::sigaction(signal, &default) }.ok();
+    // The kernel's own structure: handler, flags, restorer, mask. Not through the C library, which keeps
+    // two signals to itself and would leave them as they are.
+    let default = [0_u64; 4];
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default disposition runs no code of ours, and the kernel reads no more than the
+        // four words. What has none that can be set (KILL, STOP) is refused.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                8,
+            )
+        };
     }
 }
 
@@ -324,10 +359,26 @@ fn close_all_but(kept: [Option<RawFd>; 2]) {
     let mut first = 3;
     for descriptor in kept.into_iter().chain([libc::c_uint::MAX]) {
         if descriptor > first {
-            // SAFETY: the child uses none of these: it never returns into the event loop.
-            unsafe { libc::close_range(first, descriptor - 1, 0) };
+            close_range(first, descriptor - 1);
         }
         first = descriptor.saturating_add(1);
+    }
+}
+
+/// Closes the descriptors from `first` to `last`; before Linux 5.9, and where a container forbids the
+/// system call, one by one up to the limit.
+fn close_range(first: libc::c_uint, last: libc::c_uint) {
+    // SAFETY: the child uses none of these: it never returns into the event loop.
+    if unsafe { libc::close_range(first, last, 0) } == 0 {
+        return;
+    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let end = limit.map_or(1 << 20, |limit| limit.min(1 << 20));
+    for descriptor in (first..=last).take_while(|descriptor| u64::from(*descriptor) < end) {
+        if let Ok(descriptor) = descriptor.try_into() {
+            // SAFETY: as above.
+            unsafe { libc::close(descriptor) };
+        }
     }
 }
 

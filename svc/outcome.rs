@@ -1,5 +1,6 @@
 //! What a status means for what was asked: done, not yet, or never. No I/O and no clock.
 
+use rustix::process::Pid;
 use servicedir::status::{Phase, Record, State, Status, Want};
 
 use crate::args::WaitFor;
@@ -86,8 +87,11 @@ impl Asked {
 /// What was there before the commands were sent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Before {
-    /// The status of the supervise that is there; `None` where it has not written one yet.
+    /// The status. A supervise that has just begun has not written its own yet: this is then its
+    /// predecessor's.
     pub(crate) status: Option<Status>,
+    /// The supervise that is there, as far as that can be told.
+    pub(crate) supervise: Option<Pid>,
     /// Bytes in the control FIFO that it had not read yet.
     pub(crate) unread: u32,
 }
@@ -164,11 +168,11 @@ fn record(status: Option<&Status>) -> Option<&Record> {
     status.and_then(|status| status.record.as_ref())
 }
 
+/// Whether the status is that of a supervise that came after the one that was there.
 fn another_supervise(before: &Before, now: Now<'_>) -> bool {
-    match (record(before.status.as_ref()), record(now.status)) {
-        (Some(then), Some(new)) => then.supervise != new.supervise,
-        _ => false,
-    }
+    let writer = |status| record(status).and_then(|record| record.supervise);
+    let (then, new) = (writer(before.status.as_ref()), writer(now.status));
+    new.is_some() && before.supervise.is_some() && new != before.supervise && new != then
 }
 
 fn judge_status(asked: &Asked, before: &Before, status: &Status) -> Answer {
@@ -188,6 +192,8 @@ fn up(asked: &Asked, before: &Before, status: &Status) -> Answer {
         return up_elsewhere(asked, before, status);
     };
     match record.state {
+        // What follows is shown while `finish` runs; it is certain, and has its reason, afterwards.
+        State::Fatal | State::Exited if status.pid.is_some() => Answer::Pending,
         State::Running if !runs(asked, before, status) => Answer::Pending,
         State::Running if asked.goal == Goal::Ready && !record.ready => Answer::Pending,
         State::Running => Answer::Done,
@@ -259,7 +265,9 @@ fn ended(asked: &Asked, before: &Before, status: &Status) -> Answer {
         .is_none_or(|before| before.pid.is_some());
     match &status.record {
         _ if !was_up => Answer::Done,
-        Some(record) if record.state == State::Fatal => Answer::Failed(reason(record)),
+        Some(record) if record.state == State::Fatal && status.pid.is_none() => {
+            Answer::Failed(reason(record))
+        }
         _ if status.want == Want::Up => up(asked, before, status),
         _ => down(status),
     }
@@ -279,3 +287,6 @@ fn ended_well(record: &Record) -> bool {
     use servicedir::status::End;
     record.last_end == Some(End::Exited(0))
 }
+
+#[cfg(test)]
+mod tests;

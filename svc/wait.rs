@@ -121,16 +121,10 @@ impl Awaited {
     }
 
     fn remember(&mut self) {
-        let status = read_status(&self.layout.state_file(STATUS)).ok();
-        // A supervise that has just begun may not have written its first status yet: the one that
-        // is there is then its predecessor's, whose count of commands is not this one's.
-        let holder = lock::holder(&self.layout.state_file(LOCK));
-        self.before.status = status.map(|reading| reading.status).filter(|status| {
-            status
-                .record
-                .as_ref()
-                .is_none_or(|record| record.supervise == holder)
-        });
+        let reading = read_status(&self.layout.state_file(STATUS)).ok();
+        self.before.status = reading.map(|reading| reading.status);
+        // A supervise locks before it opens its FIFOs.
+        self.before.supervise = lock::holder(&self.layout.state_file(LOCK));
         self.before.unread = self.unread();
     }
 

@@ -1,12 +1,13 @@
 //! Ending supervises, and what they leave.
 
-use rustix::io::Errno;
 use rustix::process::{Signal, kill_process, kill_process_group, pidfd_send_signal};
 use servicedir::control::{self, Control};
 use servicedir::layout::{CONTROL, Layout};
+use servicedir::status::Want;
 
 use crate::adopt::{Supervised, process_of, status_of, supervise_of};
 use crate::event_loop::{EventLoop, Supervise};
+use crate::pipes::Pipe;
 use crate::scan::{Event, SECOND};
 use crate::unit::{Ending, Id};
 
@@ -25,6 +26,9 @@ impl EventLoop {
     pub(crate) fn end(&mut self, id: Id, ending: Ending) {
         let commands: &[Control] = match ending {
             Ending::Stop => &[Control::Down, Control::Exit],
+            Ending::Drain if self.waits_for_logger(&id) => {
+                return self.step(Event::NotHeard(id, ending));
+            }
             Ending::Drain => &[Control::Exit],
         };
         let told = self
@@ -39,6 +43,16 @@ impl EventLoop {
             Ending::Drain => drop(self.pipes.remove(&id)),
             Ending::Stop if told == Told::Nobody => self.signal(&id, Signal::TERM),
             Ending::Stop => {}
+        }
+    }
+
+    /// Whether lines wait in the pipe for a logger that is to be started again: a supervise that is told
+    /// to exit meanwhile does so without it.
+    fn waits_for_logger(&self, id: &Id) -> bool {
+        let lines = self.pipes.get(id).is_some_and(Pipe::has_lines);
+        lines && {
+            let status = self.layout(id).and_then(|layout| status_of(&layout));
+            status.is_some_and(|(status, _)| status.want == Want::Up && status.pid.is_none())
         }
     }
 
@@ -109,7 +123,7 @@ fn tell(layout: &Layout, commands: &[Control]) -> Told {
     };
     match rustix::io::write(&fifo, &bytes) {
         Ok(_) => Told::Heard,
-        Err(Errno::AGAIN) => Told::Nobody,
+        // Full, or closed since.
         Err(_) => Told::Nobody,
     }
 }

@@ -9,12 +9,12 @@
 //! | wish | supervise there | no supervise |
 //! |---|---|---|
 //! | keep | – | start it, at most once a second |
-//! | leave (its name is gone) | – | forget it |
+//! | leave (its name is gone) | – | look whether its service lives: start it again, else forget it |
 //! | hold (not now) | – | – |
 //! | end | stop it | look whether its service lives: start it to stop it, else forget it |
 //! | drain (a log) | let it read to the end | as end |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ pub(crate) enum Event {
     Ended(Id),
     /// Whether anything of a unit without a supervise lives.
     Looked(Id, bool),
-    /// The supervise was too young to be told to end.
+    /// It was too early to tell the supervise to end.
     NotHeard(Id, Ending),
     /// All is to be stopped, and this is to be the exit code.
     Terminate(u8),
@@ -148,6 +148,7 @@ impl Scan {
                 unit.slot = Slot::Due { at: now + SECOND };
             }),
             Event::Ended(id) => self.change(&id, |unit| {
+                unit.told = None;
                 let at = unit.started.map_or(now, |then| now.max(then + SECOND));
                 unit.slot = Slot::Due { at };
             }),
@@ -159,9 +160,10 @@ impl Scan {
                 };
             }),
             Event::NotHeard(id, ending) => self.change(&id, |unit| {
-                unit.slot = Slot::Ending {
-                    then: Some((now + TELL_AGAIN, ending)),
-                };
+                let late = unit.told.is_some_and(|told| told + DRAIN <= now);
+                let ending = if late { Ending::Stop } else { ending };
+                let then = Some((now + TELL_AGAIN, ending));
+                unit.slot = Slot::Ending { then };
             }),
             Event::Terminate(code) => {
                 let timeout = self.shutdown_timeout;
@@ -181,7 +183,7 @@ impl Scan {
         for (id, unit) in &mut self.units {
             let wish = match &unit.role {
                 Role::Main(_) => main_wish(unit, shutdown, level, self.away),
-                Role::Log => log_wish(unit, logs.get(id).copied(), shutdown, self.away),
+                Role::Log => log_wish(unit, logs.contains(id), self.away),
             };
             match act(id, unit, wish, now, &mut actions) {
                 Some(Due::Start(at)) if at <= now => waiting.push(id.clone()),
@@ -307,15 +309,10 @@ impl Scan {
         }
     }
 
-    /// The logs that a service writes to, and whether one of these services is listed.
-    fn logs_in_use(&self) -> BTreeMap<Id, bool> {
-        let mut used = BTreeMap::new();
-        for unit in self.units.values() {
-            for (_, log) in unit.logs() {
-                *used.entry(log.clone()).or_insert(false) |= unit.listed;
-            }
-        }
-        used
+    /// The logs that a service writes to.
+    fn logs_in_use(&self) -> BTreeSet<Id> {
+        let logs = self.units.values().flat_map(Unit::logs);
+        logs.map(|(_, log)| log.clone()).collect()
     }
 
     /// Starts what is due, lowest priority first, then by name: the order is always the same.
@@ -343,7 +340,8 @@ impl Scan {
 
     /// What follows when all units have been decided on.
     fn conclude(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let settled = || self.units.values().all(|unit| unit.tried);
+        let tried = |unit: &Unit| unit.tried && unit.slot != Slot::Asked;
+        let settled = || self.units.values().all(tried);
         if !self.announced && self.scanned && self.shutdown.is_none() && settled() {
             self.announced = true;
             actions.push(Action::Ready);
@@ -389,13 +387,13 @@ fn main_wish(unit: &Unit, shutdown: bool, level: Option<i32>, away: bool) -> Wis
     }
 }
 
-/// `used`: a service writes to it; and whether one that does is listed, so that its path is right.
-fn log_wish(unit: &Unit, used: Option<bool>, shutdown: bool, away: bool) -> Wish {
-    match used {
-        _ if unit.doom != Doom::Spared => Wish::End(Ending::Stop),
-        None => Wish::End(Ending::Drain),
-        Some(listed) if away || !(listed || shutdown) => Wish::Hold,
-        Some(_) => Wish::Keep,
+/// `used`: a service writes to it.
+fn log_wish(unit: &Unit, used: bool, away: bool) -> Wish {
+    match (unit.doom, used) {
+        (Doom::Removed | Doom::Deleted, _) => Wish::End(Ending::Stop),
+        (Doom::Spared, false) => Wish::End(Ending::Drain),
+        (Doom::Spared, true) if away => Wish::Hold,
+        (Doom::Spared, true) => Wish::Keep,
     }
 }
 
@@ -413,11 +411,11 @@ fn act(
 ) -> Option<Due> {
     match (unit.slot, wish) {
         (Slot::Due { at }, Wish::Keep) | (Slot::Revive { at }, _) => return Some(Due::Start(at)),
-        (Slot::Due { .. }, Wish::End(_)) => {
+        (Slot::Due { .. }, Wish::End(_) | Wish::Leave) => {
             unit.slot = Slot::Looking;
             actions.push(Action::Look(id.clone()));
         }
-        (Slot::Due { .. } | Slot::Gone, Wish::Leave) | (Slot::Gone, Wish::End(_) | Wish::Hold) => {
+        (Slot::Gone, Wish::End(_) | Wish::Leave | Wish::Hold) => {
             actions.push(Action::Forget(id.clone()));
         }
         (Slot::Gone, Wish::Keep) => {
@@ -454,6 +452,10 @@ fn end(
 ) -> Option<Due> {
     let then = (ending == Ending::Drain).then_some((now + DRAIN, Ending::Stop));
     unit.slot = Slot::Ending { then };
+    unit.told.get_or_insert(now);
     actions.push(Action::End(id.clone(), ending));
     then.map(|(at, _)| Due::Other(at))
 }
+
+#[cfg(test)]
+mod tests;

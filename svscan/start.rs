@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::process::Pid;
 use servicedir::layout::{ERRLOG, LOG, Layout};
 use servicedir::report::Why;
 
@@ -77,7 +78,7 @@ impl EventLoop {
         let supervise = match supervise_of(&layout) {
             Supervised::By(process) => Some(Supervise::Adopted(process)),
             Supervised::Unknown => return self.complain(id, &name),
-            Supervised::No => self.spawn(id).map(Supervise::Child),
+            Supervised::No => self.spawn(id, &layout.dir).map(Supervise::Child),
         };
         if let Some(Supervise::Child(pid)) = supervise {
             self.children.insert(pid.as_raw_nonzero().get(), id.clone());
@@ -125,7 +126,8 @@ impl EventLoop {
         find_pipe(&layout, writers, &self.world)
     }
 
-    fn spawn(&mut self, id: &Id) -> Option<rustix::process::Pid> {
+    /// The path is the unit's name, or where its directory is now that the name is gone.
+    fn spawn(&mut self, id: &Id, path: &Path) -> Option<Pid> {
         let unit = self.scan.units.get(id)?;
         let mut streams = Streams::default();
         for (stream, log) in unit.logs() {
@@ -138,7 +140,7 @@ impl EventLoop {
         if !unit.is_main() {
             streams.stdin = self.pipes.get(id).map(|pipe| pipe.read.as_fd());
         }
-        match self.spawner.start(&unit.name, streams) {
+        match self.spawner.start(path.as_os_str(), streams) {
             Ok(pid) => {
                 self.spawn_fault = None;
                 Some(pid)

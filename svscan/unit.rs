@@ -69,7 +69,7 @@ pub(crate) enum Slot {
         /// When.
         at: Instant,
     },
-    /// There is none, and its service lives: one is started at `at`, only to stop it.
+    /// There is none, and its service lives: one is started at `at`, whatever is wished.
     Revive {
         /// When.
         at: Instant,
@@ -117,6 +117,8 @@ pub(crate) struct Unit {
     pub(crate) slot: Slot,
     /// When a supervise was last started.
     pub(crate) started: Option<Instant>,
+    /// When its supervise was first told to end.
+    pub(crate) told: Option<Instant>,
     /// Whether a start was tried at all.
     pub(crate) tried: bool,
     /// The unit that must be gone before this one may start: the same name's former directory.
@@ -135,6 +137,7 @@ impl Unit {
             doom: Doom::Spared,
             slot: Slot::Due { at: now },
             started: None,
+            told: None,
             tried: false,
             after: None,
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use servicedir::layout::{self, Layout, STATUS};
 use servicedir::reading::{Reading, Unread, read_status};
-use servicedir::status::BadStatus;
+use servicedir::status::{BadStatus, Phase, State};
 
 use crate::djb;
 use crate::presence::{Absent, enter, in_directory, probe};
@@ -31,7 +31,7 @@ impl Service {
 }
 
 /// What one look has found.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// Whether the service is started without being asked; `None`: that could not be seen.
     pub(crate) normally_up: Option<bool>,
@@ -39,6 +39,32 @@ pub(crate) struct Seen {
     pub(crate) problem: Option<Problem>,
     /// The status; where no supervise is there, the last one.
     pub(crate) reading: Option<Reading>,
+}
+
+impl Seen {
+    /// Whether a supervise is there.
+    pub(crate) fn is_supervised(&self) -> bool {
+        match &self.problem {
+            None => self.reading.is_some(),
+            Some(Problem::Absent(_) | Problem::StatDown(_)) => false,
+            Some(Problem::OpenStatus(..) | Problem::ReadStatus(..) | Problem::BadFormat(..)) => {
+                true
+            }
+        }
+    }
+
+    /// Whether a supervise is there and its service runs: where the line says `up`, but for `finish`.
+    pub(crate) fn is_up(&self) -> bool {
+        let status = self.reading.as_ref().map(|reading| &reading.status);
+        self.is_supervised() && status.is_some_and(|status| status.phase == Phase::Run)
+    }
+
+    /// Whether it is RUNNING and ready; of another suite's service, whether it is up.
+    pub(crate) fn is_ready(&self) -> bool {
+        let status = self.reading.as_ref().map(|reading| &reading.status);
+        let record = status.and_then(|status| status.record.as_ref());
+        self.is_up() && record.is_none_or(|record| record.ready && record.state == State::Running)
+    }
 }
 
 /// Why a service's state cannot be shown. It is displayed in daemontools' words.

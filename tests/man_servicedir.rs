@@ -148,6 +148,7 @@ fn low() -> Record {
         group: None,
         state_stamp: Tai64n([0; 12]),
         supervise: None,
+        watchdog: None,
         reason: String::new(),
         message: String::new(),
     }
@@ -237,6 +238,7 @@ fn every_offset_of_the_record_stands_there() {
         group: _,
         state_stamp: _,
         supervise: _,
+        watchdog: _,
         reason: _,
         message: _,
     } = low();
@@ -269,6 +271,9 @@ fn every_offset_of_the_record_stands_there() {
     });
     check_record("wrote the record", |record| {
         record.supervise = Pid::from_raw(i32::MAX)
+    });
+    check_record("watchdog", |record| {
+        record.watchdog = Some(std::time::Duration::from_micros(u64::MAX))
     });
 }
 
@@ -322,15 +327,15 @@ fn the_lengths_of_the_texts_stand_where_they_are() {
         .windows(3)
         .position(|window| window == b"rrr")
         .unwrap();
-    let lengths: Vec<usize> = bytes[fixed - 6..fixed]
+    let lengths: Vec<usize> = bytes[124..130]
         .chunks(2)
         .map(|pair| usize::from(u16::from_le_bytes([pair[0], pair[1]])))
         .collect();
     assert_eq!(lengths, [fixed, 0x101, 0x202]);
     for (at, what) in [
-        (fixed - 6, format!("{fixed} in version 1")),
-        (fixed - 4, "first".into()),
-        (fixed - 2, "second".into()),
+        (124, format!("{fixed} in version 1")),
+        (126, "first".into()),
+        (128, "second".into()),
     ] {
         let item = item(".Ss Status", &format!("Li {at}-{}", at + 1));
         assert!(item.contains(&what), "{at}: {item}");

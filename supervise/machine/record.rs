@@ -46,6 +46,7 @@ impl Machine {
             group: history.group,
             state_stamp: history.state_stamp,
             supervise: Some(history.supervise),
+            watchdog: run.and_then(Run::watchdog_interval),
             reason: self.reason().to_owned(),
             message: history.message.clone(),
         }

@@ -91,6 +91,7 @@ impl Machine {
         run.paused = status.paused;
         run.term_sent = status.term_sent;
         run.ready = record.ready;
+        run.resume_limits(&self.options, record.watchdog, now.clock);
         run.stage = match record.state {
             status::State::Stopping => {
                 let kill_at = self

@@ -126,13 +126,29 @@ impl Run {
             paused: false,
             term_sent: false,
             ready: false,
-            ready_by: options
-                .readysecs
-                .filter(|_| options.ready != Ready::Startsecs)
-                .and_then(|time| now.checked_add(time)),
+            ready_by: ready_by(options, now),
             check,
             watchdog: None,
         }
+    }
+
+    /// A run that another supervise started has its limits from now on: it may have been granted more
+    /// time, and may have told so, and fed its watchdog, while nobody was there to hear it.
+    pub(super) fn resume_limits(
+        &mut self,
+        options: &Options,
+        watchdog: Option<Duration>,
+        now: Instant,
+    ) {
+        self.ready_by = ready_by(options, now);
+        if options.ready == Ready::Notify {
+            self.watch(watchdog, now);
+        }
+    }
+
+    /// In what interval it has promised to feed its watchdog.
+    pub(super) fn watchdog_interval(&self) -> Option<Duration> {
+        self.watchdog.map(|watchdog| watchdog.interval)
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -172,16 +188,26 @@ impl Run {
     }
 
     fn upkeep(&self) -> Option<Instant> {
-        earliest([
-            self.check.deadline(),
-            self.watchdog.map(|watchdog| watchdog.until),
-            None,
-        ])
+        earliest([self.check.deadline(), self.watchdog_due(), None])
+    }
+
+    /// A paused service cannot feed its watchdog.
+    fn watchdog_due(&self) -> Option<Instant> {
+        self.watchdog
+            .filter(|_| !self.paused)
+            .map(|watchdog| watchdog.until)
     }
 
     fn check_kill(&self) -> Option<Instant> {
         self.check.process().and_then(|_| self.check.deadline())
     }
+}
+
+fn ready_by(options: &Options, now: Instant) -> Option<Instant> {
+    options
+        .readysecs
+        .filter(|_| options.ready != Ready::Startsecs)
+        .and_then(|time| now.checked_add(time))
 }
 
 fn earliest(deadlines: [Option<Instant>; 3]) -> Option<Instant> {
@@ -302,13 +328,13 @@ impl Machine {
     }
 
     /// Sends a signal that was asked for by its letter, unless the script of that letter has done it.
-    pub(super) fn deliver(&mut self, signal: Signal, pid: Pid, handled: bool) {
+    pub(super) fn deliver(&mut self, signal: Signal, pid: Pid, handled: bool, now: Moment) {
         let Some(run) = self.run().filter(|run| run.process.pid == pid) else {
             return;
         };
         match signal {
             Signal::STOP => run.paused = true,
-            Signal::CONT => run.paused = false,
+            Signal::CONT => run.go_on(now.clock),
             Signal::TERM => run.term_sent = true,
             _ => {}
         }
@@ -342,6 +368,7 @@ impl Machine {
         };
         let past = |at: Option<Instant>| at.is_some_and(|at| at <= now.clock);
         let (pid, wait, group) = (run.process.pid, options.stopwaitsecs, options.killasgroup);
+        let unfed = past(run.watchdog_due());
         if past(run.check.deadline()) {
             match &mut run.check {
                 Check::Running { pid, kill_at, .. } => {
@@ -373,11 +400,7 @@ impl Machine {
                 self.warn("not ready within readysecs: stopped");
                 self.stop(Then::FailedStart, now);
             }
-            Stage::Starting | Stage::Running
-                if past(run.watchdog.map(|watchdog| watchdog.until)) =>
-            {
-                self.watchdog_expired(now);
-            }
+            Stage::Starting | Stage::Running if unfed => self.watchdog_expired(now),
             Stage::Starting | Stage::Running => {}
         }
     }
@@ -393,12 +416,16 @@ impl Machine {
         let Some(run) = self.run() else { return };
         run.watchdog = None;
         let to = run.process.pid;
+        let then = match run.stage {
+            Stage::Starting => Then::FailedStart,
+            Stage::Running | Stage::Stopping { .. } => Then::Unexpected,
+        };
         self.actions.push_back(Action::Signal {
             to,
             signal: Signal::ABRT,
             group: false,
         });
-        self.stop(Then::Unexpected, now);
+        self.stop(then, now);
     }
 
     /// `./check` runs.
@@ -476,6 +503,9 @@ impl Machine {
 
     /// The service told something of itself.
     pub(super) fn notice(&mut self, notice: Notice, now: Moment) {
+        if let Notice::MainPid(process) = notice {
+            return self.change_main(process);
+        }
         let Self {
             state: State::Run(run),
             history,
@@ -496,19 +526,52 @@ impl Machine {
             Notice::Ready | Notice::Reloading | Notice::Stopping => {}
             Notice::Status(text) => history.message = text,
             Notice::Errno(errno) => history.message = Why(errno).to_string(),
-            Notice::MainPid(process) => run.process = process,
+            Notice::MainPid(_) => {}
             Notice::WatchdogInterval(interval) => run.watch(interval, now.clock),
-            Notice::WatchdogFed => {
-                run.watch(run.watchdog.map(|watchdog| watchdog.interval), now.clock)
-            }
+            Notice::WatchdogFed => run.watch(run.watchdog_interval(), now.clock),
             Notice::WatchdogTrigger if !run.is_stopping() => self.watchdog_expired(now),
             Notice::WatchdogTrigger => {}
             Notice::Extend(time) => run.extend(now.clock.checked_add(time)),
         }
     }
+
+    /// Another process is the service now. What is under way is for it: the control scripts that stand
+    /// for a signal, and a stop that has gone to the one before.
+    fn change_main(&mut self, process: Identity) {
+        let (signal, group) = (self.options.stopsignal, self.options.stopasgroup);
+        let Some(run) = self.run() else { return };
+        let before = std::mem::replace(&mut run.process, process).pid;
+        let stopped = run.is_stopping() && run.term_sent;
+        for (_, purpose) in &mut self.scripts {
+            match purpose {
+                Purpose::InsteadOf { run, .. } | Purpose::Stop { run } if *run == before => {
+                    *run = process.pid;
+                }
+                Purpose::InsteadOf { .. }
+                | Purpose::Stop { .. }
+                | Purpose::Start
+                | Purpose::After => {}
+            }
+        }
+        if stopped {
+            for signal in [signal, Signal::CONT] {
+                self.actions.push_back(Action::Signal {
+                    to: process.pid,
+                    signal,
+                    group,
+                });
+            }
+        }
+    }
 }
 
 impl Run {
+    fn go_on(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.paused, false) {
+            self.watch(self.watchdog_interval(), now);
+        }
+    }
+
     fn watch(&mut self, interval: Option<Duration>, now: Instant) {
         self.watchdog = interval.and_then(|interval| {
             Some(Watchdog {
