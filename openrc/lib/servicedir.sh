@@ -186,13 +186,14 @@ _servicedir_make() {
 	ln -sf "$servicedir_exec" "${_sv_dir}/run"
 }
 
+# Whether the link is there and is this service's.
+_servicedir_linked() {
+	[ -L "$_sv_link" ] && [ "$(readlink "$_sv_link")" = "$_sv_dir" ]
+}
+
 # Makes the directory appear in the scan directory.
 _servicedir_link() {
-	local target
-	if [ -L "$_sv_link" ]; then
-		target=$(readlink "$_sv_link")
-		[ "$target" = "$_sv_dir" ] && return 0
-	fi
+	_servicedir_linked && return 0
 	if [ -e "$_sv_link" ] || [ -L "$_sv_link" ]; then
 		eerror "${_sv_link} is there already and does not lead to ${_sv_dir}"
 		return 1
@@ -237,7 +238,7 @@ _servicedir_up() {
 # Ends the supervise and its logs; what is not down in time is killed.
 _servicedir_down() {
 	local code=0 log
-	rm -f "$_sv_link"
+	_servicedir_linked && rm -f "$_sv_link"
 	svok "$_sv_dir" 2>/dev/null || return 0
 	_servicedir_svc -dx --wait=exited -T "${servicedir_timeout_stop:-60}" || code=$?
 	if [ $code -eq 99 ] && yesno "${servicedir_force_kill:-yes}"; then

@@ -11,6 +11,7 @@ mount -t overlay world -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/wor
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs run "$root/run"
+rm -rf "$root/etc/service" "$root/service"
 mkdir -p "$root/run/openrc" "$root/service" "$root/etc/service" "$root/usr/share/servicedir"
 # What `openrc boot` leaves behind.
 touch "$root/run/openrc/softlevel"
@@ -30,4 +31,5 @@ chmod +x "$root/etc/init.d/localmount"
 mkdir "$root/opt/servicedir"
 mount --bind "$programs" "$root/opt/servicedir"
 cp "$script" "$root/test.sh"
-exec chroot "$root" /bin/sh -eu /test.sh
+# As pid 1 does: what is orphaned is waited for.
+exec chroot "$root" /bin/sh -c '/bin/sh -eu /test.sh & wait $!'
