@@ -38,7 +38,7 @@ init() {
     chmod +x "/etc/init.d/$1"
 }
 # All processes but this shell and what looks.
-left() { ps -e -o pid= -o stat= -o args= | awk '$2 !~ /^Z/ && !/test.sh|ps -e|awk|grep/'; }
+left() { ps -e -o pid= -o stat= -o args= | awk '$2 !~ /^Z/ && !/test.sh|ps -e|awk|grep|wc -l/'; }
 seconds() { date +%s; }
 service() { rc-service "$@"; }
 "#;
