@@ -296,7 +296,7 @@ impl Supervisor {
                 return;
             };
             if let Some(main) = heard.main.filter(|main| *main != process)
-                && let Some(adopted) = Adopted::new(main)
+                && let Ok(adopted) = Adopted::new(main)
             {
                 self.adopted = Some(adopted);
                 self.happen(Event::Notice(Notice::MainPid(main)));

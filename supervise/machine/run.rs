@@ -279,7 +279,7 @@ impl Machine {
             return;
         };
         run.paused = false;
-        run.term_sent = true;
+        run.term_sent |= signal == Signal::TERM && !handled;
         if !handled {
             self.actions.push_back(Action::Signal {
                 to: pid,
@@ -306,7 +306,7 @@ impl Machine {
         match signal {
             Signal::STOP => run.paused = true,
             Signal::CONT => run.go_on(now.clock),
-            Signal::TERM => run.term_sent = true,
+            Signal::TERM => run.term_sent |= !handled,
             _ => {}
         }
         let stopping = run.is_stopping();
@@ -402,19 +402,19 @@ impl Machine {
         };
     }
 
-    /// `./check` cannot be run: a check that is missing has failed where readiness depends on it,
-    /// and is not asked for again where it does not.
-    pub(super) fn check_not_spawned(&mut self, now: Moment) {
+    /// `./check` cannot be run: one that is missing is asked for again where readiness depends on it,
+    /// and not where it does not; one that was not forked is tried again.
+    pub(super) fn check_not_spawned(&mut self, errno: Option<i32>, now: Moment) {
         let needed = self.options.ready == Ready::Check;
         let Some(run) = self.run() else { return };
-        if needed && !run.ready {
-            run.check = Check::Due {
+        run.check = if errno.is_some() || needed && !run.ready {
+            Check::Due {
                 at: now.clock + CHECK_AGAIN,
-                failures: 0,
-            };
+                failures: run.check.failures(),
+            }
         } else {
-            run.check = Check::Off;
-        }
+            Check::Off
+        };
     }
 
     /// A run of `./check` is over.
