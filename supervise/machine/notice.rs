@@ -63,12 +63,15 @@ impl Machine {
         let (signal, group) = (self.options.stopsignal, self.options.stopasgroup);
         let Some(run) = self.run() else { return };
         let before = std::mem::replace(&mut run.process, process).pid;
-        let stopped = run.is_stopping() && run.term_sent;
+        let mut stopped = run.is_stopping() && run.stop_at.is_none();
         for (_, purpose) in &mut self.scripts {
             match purpose {
-                Purpose::InsteadOf { run, .. } | Purpose::Stop { run } if *run == before => {
+                Purpose::Stop { run } if *run == before => {
                     *run = process.pid;
+                    // Its signal follows the script.
+                    stopped = false;
                 }
+                Purpose::InsteadOf { run, .. } if *run == before => *run = process.pid,
                 Purpose::InsteadOf { .. }
                 | Purpose::Stop { .. }
                 | Purpose::Start
@@ -123,11 +126,6 @@ impl Run {
         if options.ready == Ready::Notify {
             self.watch(watchdog, now);
         }
-    }
-
-    /// A stop that had not come to its signal yet goes on.
-    pub(super) fn resume_stop(&mut self, now: Instant) {
-        self.stop_at = Some(now).filter(|_| self.is_stopping() && !self.term_sent);
     }
 
     /// In what interval it has promised to feed its watchdog.
