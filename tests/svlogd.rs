@@ -16,13 +16,21 @@ const STAMP: usize = 26;
 fn without_stamps(files: Vec<LogFile>) -> Vec<LogFile> {
     let strip = |line: &[u8]| -> Vec<u8> {
         let (stamp, rest) = line.split_at(line.len().min(STAMP));
-        assert!(stamp.len() == STAMP && stamp[25] == b' ', "{:?}", String::from_utf8_lossy(line));
+        assert!(
+            stamp.len() == STAMP && stamp[25] == b' ',
+            "{:?}",
+            String::from_utf8_lossy(line)
+        );
         rest.to_vec()
     };
     files
         .into_iter()
         .map(|file| LogFile {
-            bytes: file.bytes.split_inclusive(|byte| *byte == b'\n').flat_map(strip).collect(),
+            bytes: file
+                .bytes
+                .split_inclusive(|byte| *byte == b'\n')
+                .flat_map(strip)
+                .collect(),
             ..file
         })
         .collect()
@@ -40,7 +48,11 @@ fn same_as_runit(config: &str, args: &[&str], input: &[u8]) {
     let stamped = args.iter().any(|arg| arg.starts_with("-t"));
     if stamped {
         assert_eq!(said.0, we_said.0, "{what}");
-        assert_eq!(without_stamps(theirs.files()), without_stamps(ours.files()), "{what}");
+        assert_eq!(
+            without_stamps(theirs.files()),
+            without_stamps(ours.files()),
+            "{what}"
+        );
     } else {
         assert_eq!(said, we_said, "{what}");
         assert_eq!(theirs.files(), ours.files(), "{what}");
@@ -50,12 +62,26 @@ fn same_as_runit(config: &str, args: &[&str], input: &[u8]) {
 #[test]
 fn sizes_counts_lengths_and_prefixes_give_runits_files() {
     let mut numbers = Numbers(1);
-    for (size, lines) in [("0", 60), ("1", 2), ("100", 8), ("500", 20), ("1000", 40), ("2k", 40), ("1m", 60)] {
+    for (size, lines) in [
+        ("0", 60),
+        ("1", 2),
+        ("100", 8),
+        ("500", 20),
+        ("1000", 40),
+        ("2k", 40),
+        ("1m", 60),
+    ] {
         for count in [0, 1, 3] {
-            for (args, longest) in [(&["-l", "20"][..], 70), (&["-l", "300"], 90), (&[], if size == "1" { 40 } else { 1500 })] {
+            for (args, longest) in [
+                (&["-l", "20"][..], 70),
+                (&["-l", "300"], 90),
+                (&[], if size == "1" { 40 } else { 1500 }),
+            ] {
                 let prefix = ["", "ppre: \n"][numbers.below(2)];
                 let config = format!("# size\ns{size}\nn{count}\n{prefix}");
-                let input: Vec<u8> = (0..lines).flat_map(|_| numbers.line(b"abc x", longest)).collect();
+                let input: Vec<u8> = (0..lines)
+                    .flat_map(|_| numbers.line(b"abc x", longest))
+                    .collect();
                 same_as_runit(&config, args, &input);
             }
         }
@@ -66,13 +92,25 @@ fn sizes_counts_lengths_and_prefixes_give_runits_files() {
 fn patterns_give_runits_files_and_stderr() {
     let mut numbers = Numbers(2);
     for patterns in [
-        "-a*", "-*\n+*b", "-*\n++a*\n-*c*", "e*a*", "e*\nE+ab", "-*\n+", "+*+a*", "-a*b*c\n+**", "-*\ne*",
+        "-a*",
+        "-*\n+*b",
+        "-*\n++a*\n-*c*",
+        "e*a*",
+        "e*\nE+ab",
+        "-*\n+",
+        "+*+a*",
+        "-a*b*c\n+**",
+        "-*\ne*",
     ] {
         for args in [&[][..], &["-l", "5"]] {
             let config = format!("s300\nn4\n{patterns}\n");
             // No empty lines: on them runit matches a plus against the line before.
             let lines = std::iter::repeat_with(|| numbers.line(b"aabc+*", 8));
-            let input: Vec<u8> = lines.filter(|line| line.len() > 1).take(80).flatten().collect();
+            let input: Vec<u8> = lines
+                .filter(|line| line.len() > 1)
+                .take(80)
+                .flatten()
+                .collect();
             same_as_runit(&config, args, &input);
         }
     }
@@ -81,8 +119,15 @@ fn patterns_give_runits_files_and_stderr() {
 #[test]
 fn replaced_characters_are_runits_up_to_the_length() {
     let mut numbers = Numbers(3);
-    let input: Vec<u8> = (0..80).flat_map(|_| numbers.line(b"ab\t\0\x01\x7f\x80\xffc~", 40)).collect();
-    for args in [&["-r", "?"][..], &["-R", "ab"], &["-r", ".", "-R", "~c"], &["-r", ".", "-l", "50"]] {
+    let input: Vec<u8> = (0..80)
+        .flat_map(|_| numbers.line(b"ab\t\0\x01\x7f\x80\xffc~", 40))
+        .collect();
+    for args in [
+        &["-r", "?"][..],
+        &["-R", "ab"],
+        &["-r", ".", "-R", "~c"],
+        &["-r", ".", "-l", "50"],
+    ] {
         same_as_runit("s400\n", args, &input);
     }
 }
@@ -112,7 +157,10 @@ fn each_form_of_stamp_is_what_it_says() {
         let text = dir.text();
         assert_eq!(text.len(), digits.len() + 2, "{text:?}");
         for (byte, form) in text.chars().zip(digits.chars()) {
-            assert!(byte == form || (form == 'd' && byte.is_ascii_hexdigit()), "{text:?}");
+            assert!(
+                byte == form || (form == 'd' && byte.is_ascii_hexdigit()),
+                "{text:?}"
+            );
         }
     }
 }
@@ -130,7 +178,11 @@ fn a_rotation_never_cuts_a_stamp() {
         for file in dir.files().iter().filter(|file| file.kind == ".s") {
             assert!(file.bytes.len() <= size, "{file:?}");
             let stamps = file.bytes.iter().filter(|byte| **byte == b'@').count();
-            let blanks = file.bytes.windows(6).filter(|six| six[5..] == *b" " && six[0].is_ascii_hexdigit()).count();
+            let blanks = file
+                .bytes
+                .windows(6)
+                .filter(|six| six[5..] == *b" " && six[0].is_ascii_hexdigit())
+                .count();
             assert!(blanks >= stamps, "{file:?}");
         }
     }
@@ -155,7 +207,11 @@ fn udp_sends_what_runit_sends() {
                 let size = socket.recv(&mut datagram).unwrap();
                 datagrams.push(String::from_utf8_lossy(&datagram[..size]).into_owned());
             }
-            let logged = if letter == "U" { dir.text() } else { String::new() };
+            let logged = if letter == "U" {
+                dir.text()
+            } else {
+                String::new()
+            };
             sent.push((letter, datagrams, logged));
         }
     }
@@ -231,7 +287,10 @@ fn any_byte_is_kept_also_one_at_a_time() {
     }
     assert_eq!(logger.close(), 0);
     assert_eq!(fs::read(plain.path.join("current")).unwrap(), text);
-    let prefixed: Vec<u8> = text.split_inclusive(|byte| *byte == b'\n').flat_map(|line| [b"x", line].concat()).collect();
+    let prefixed: Vec<u8> = text
+        .split_inclusive(|byte| *byte == b'\n')
+        .flat_map(|line| [b"x", line].concat())
+        .collect();
     assert_eq!(fs::read(chosen.path.join("current")).unwrap(), prefixed);
 }
 
@@ -249,7 +308,9 @@ fn hup_reads_the_config_again_and_alrm_rotates() {
     logger.write("two\n");
     dir.holds("one\np: two\n");
     logger.running.signal(libc::SIGALRM);
-    until("the rotated file", || dir.old_names().iter().any(|name| name.ends_with(".s")));
+    until("the rotated file", || {
+        dir.old_names().iter().any(|name| name.ends_with(".s"))
+    });
     logger.write("three\n");
     assert_eq!(logger.close(), 0);
     let files = dir.files();
@@ -295,7 +356,9 @@ fn a_storm_of_signals_loses_nothing() {
         let line = format!("line {number}\n");
         logger.write(&line);
         wanted += &line;
-        logger.running.signal([libc::SIGHUP, libc::SIGALRM, libc::SIGCHLD][number % 3]);
+        logger
+            .running
+            .signal([libc::SIGHUP, libc::SIGALRM, libc::SIGCHLD][number % 3]);
     }
     assert_eq!(logger.close(), 0);
     assert_eq!(dir.text(), wanted);
@@ -309,7 +372,10 @@ fn the_writers_descriptor_stays_as_it_was() {
     logger.write("one\n");
     dir.holds("one\n");
     let info = fs::read_to_string(format!("/proc/{}/fdinfo/0", logger.running.pid())).unwrap();
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+    let flags = info
+        .lines()
+        .find_map(|line| line.strip_prefix("flags:"))
+        .unwrap();
     let flags = i32::from_str_radix(flags.trim(), 8).unwrap();
     assert_eq!(flags & libc::O_NONBLOCK, 0, "{info}");
     assert_eq!(logger.close(), 0);
@@ -320,7 +386,10 @@ fn several_directories_each_have_their_config() {
     let scratch = Scratch::new();
     let all = LogDir::new(&scratch, "all", "");
     let errors = LogDir::new(&scratch, "errors", "-*\n+*error*\npE \n");
-    assert_eq!(log(svlogd(), &[], &[&all, &errors], b"a\nan error\nb\n").0, 0);
+    assert_eq!(
+        log(svlogd(), &[], &[&all, &errors], b"a\nan error\nb\n").0,
+        0
+    );
     assert_eq!(all.text(), "a\nan error\nb\n");
     assert_eq!(errors.text(), "E an error\n");
 }
@@ -346,7 +415,11 @@ fn a_current_that_was_not_closed_in_order_is_put_aside() {
     logger.running.signal(libc::SIGKILL);
     logger.running.ended();
     assert_eq!(log(svlogd(), &[], &[&dir], b"f\ntwo\n").0, 0);
-    let kinds: Vec<(String, u32)> = dir.files().into_iter().map(|file| (file.kind, file.mode)).collect();
+    let kinds: Vec<(String, u32)> = dir
+        .files()
+        .into_iter()
+        .map(|file| (file.kind, file.mode))
+        .collect();
     let want = [(".u", 0o644), ("current", 0o744), ("lock", 0o600)];
     assert_eq!(kinds, want.map(|(kind, mode)| (kind.to_owned(), mode)));
     assert_eq!(dir.text(), "one\nhalf\ntwo\n");
@@ -359,7 +432,13 @@ fn what_cannot_be_read_in_a_config_is_named_by_its_line() {
     let (code, said) = log(svlogd(), &[], &[&dir], b"one\n");
     assert_eq!(code, 0);
     let file = dir.path.join("config");
-    assert!(said.contains(&format!("svlogd: warning: {}: line 2: expected a size", file.display())), "{said}");
+    assert!(
+        said.contains(&format!(
+            "svlogd: warning: {}: line 2: expected a size",
+            file.display()
+        )),
+        "{said}"
+    );
     assert!(said.contains("line 3: expected an address"), "{said}");
     assert_eq!(dir.text(), "one\n");
 }
@@ -368,13 +447,26 @@ fn what_cannot_be_read_in_a_config_is_named_by_its_line() {
 fn wrong_usage_is_100_and_no_directory_111() {
     let scratch = Scratch::new();
     let dir = LogDir::new(&scratch, "log", "");
-    for args in [&[][..], &["-x", "d"], &["-r", "ab", "d"], &["-r", "", "d"], &["-l", "2000", "d"], &["-l", "x", "d"]] {
+    for args in [
+        &[][..],
+        &["-x", "d"],
+        &["-r", "ab", "d"],
+        &["-r", "", "d"],
+        &["-l", "2000", "d"],
+        &["-l", "x", "d"],
+    ] {
         assert_eq!(log(svlogd(), args, &[], b"").0, 100, "{args:?}");
     }
     let (code, said) = log(svlogd(), &["nowhere"], &[], b"one\n");
     assert_eq!(code, 111);
-    assert!(said.contains("svlogd: warning: unable to open nowhere: no such file or directory\n"), "{said}");
-    assert!(said.contains("svlogd: fatal: no log directory can be used\n"), "{said}");
+    assert!(
+        said.contains("svlogd: warning: unable to open nowhere: no such file or directory\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("svlogd: fatal: no log directory can be used\n"),
+        "{said}"
+    );
     let mut first = Logger::svlogd(&scratch, &[], &[&dir]);
     first.write("one\n");
     dir.holds("one\n");
@@ -390,7 +482,12 @@ fn a_trickle_costs_a_read_and_a_write_a_line() {
     let dir = LogDir::new(&scratch, "log", "");
     let trace = scratch.path().join("trace");
     let mut command = Command::new(peer("strace"));
-    command.arg("-o").arg(&trace).arg(svlogd()).arg("-t").arg(&dir.path);
+    command
+        .arg("-o")
+        .arg(&trace)
+        .arg(svlogd())
+        .arg("-t")
+        .arg(&dir.path);
     let mut logger = Logger::start(&scratch, &mut command);
     for number in 0..200 {
         logger.write(format!("line {number}\n"));
@@ -398,10 +495,17 @@ fn a_trickle_costs_a_read_and_a_write_a_line() {
     }
     assert_eq!(logger.close(), 0);
     let trace = fs::read_to_string(&trace).unwrap();
-    let all: Vec<&str> = trace.lines().skip_while(|line| !line.contains("\"line 0\\n\"")).collect();
+    let all: Vec<&str> = trace
+        .lines()
+        .skip_while(|line| !line.contains("\"line 0\\n\""))
+        .collect();
     let (reads, writes) = (
-        all.iter().filter(|line| line.starts_with("read(") && line.contains("\"line ")).count(),
-        all.iter().filter(|line| line.starts_with("write(") && line.contains("line ")).count(),
+        all.iter()
+            .filter(|line| line.starts_with("read(") && line.contains("\"line "))
+            .count(),
+        all.iter()
+            .filter(|line| line.starts_with("write(") && line.contains("line "))
+            .count(),
     );
     assert_eq!((reads, writes), (200, 200));
     // The rest is the look once a second whether the directory is still there, and the end.
@@ -412,8 +516,29 @@ fn a_trickle_costs_a_read_and_a_write_a_line() {
 #[test]
 fn options_stand_in_the_help_and_in_the_manual() {
     for (name, options) in [
-        ("svlogd", &["-t", "-tt", "-ttt", "-r", "-R", "-l", "-b", "-v", "--timestamp", "--utc", "--iso", "--replace",
-            "--replace-also", "--length", "--buffer", "--verbose", "--help", "--version"][..]),
+        (
+            "svlogd",
+            &[
+                "-t",
+                "-tt",
+                "-ttt",
+                "-r",
+                "-R",
+                "-l",
+                "-b",
+                "-v",
+                "--timestamp",
+                "--utc",
+                "--iso",
+                "--replace",
+                "--replace-also",
+                "--length",
+                "--buffer",
+                "--verbose",
+                "--help",
+                "--version",
+            ][..],
+        ),
         ("tai64nlocal", &["--help", "--version"]),
     ] {
         let help = output(program(name), ["--help"]);
@@ -421,10 +546,20 @@ fn options_stand_in_the_help_and_in_the_manual() {
         let manual = format!("{}/man/{name}.8", env!("CARGO_MANIFEST_DIR"));
         let manual = fs::read_to_string(&manual).unwrap().replace("\\-", "-");
         for option in options {
-            assert!(stdout(&help).contains(option), "{option} in --help of {name}");
+            assert!(
+                stdout(&help).contains(option),
+                "{option} in --help of {name}"
+            );
             let plain = option.trim_start_matches('-');
-            let mdoc = [format!("Fl {plain}"), format!("Fl -{plain}"), format!("Fl Fl {plain}")];
-            assert!(mdoc.iter().any(|form| manual.contains(form.as_str())), "{option} in {name}.8");
+            let mdoc = [
+                format!("Fl {plain}"),
+                format!("Fl -{plain}"),
+                format!("| -{plain}"),
+            ];
+            assert!(
+                mdoc.iter().any(|form| manual.contains(form.as_str())),
+                "{option} in {name}.8"
+            );
         }
         let version = output(program(name), ["--version"]);
         assert!(stdout(&version).starts_with(&format!("{name} (servicedir) ")));
@@ -435,7 +570,21 @@ fn options_stand_in_the_help_and_in_the_manual() {
 fn the_manual_names_every_word_of_a_config() {
     let manual = format!("{}/man/svlogd.8", env!("CARGO_MANIFEST_DIR"));
     let manual = fs::read_to_string(&manual).unwrap();
-    for word in ["s Ns", "n Ns", "N Ns", "S Ns", "t Ns", "! Ns", "p Ns", "u Ns", "U Ns", "+ Ns", "e Ns", "E Ns", "full drop"] {
+    for word in [
+        "s Ns",
+        "n Ns",
+        "N Ns",
+        "S Ns",
+        "t Ns",
+        "! Ns",
+        "p Ns",
+        "u Ns",
+        "U Ns",
+        "+ Ns",
+        "e Ns",
+        "E Ns",
+        "full drop",
+    ] {
         assert!(manual.contains(word), "{word}");
     }
 }
@@ -450,7 +599,11 @@ fn labels_become_local_time_as_multilogs_do() {
     for zone in ["UTC", "Europe/Berlin", ":America/New_York", "EST5EDT"] {
         for converter in [peer("tai64nlocal"), program("tai64nlocal").to_path_buf()] {
             let input = fs::File::open(&labels).unwrap();
-            let result = Command::new(converter).env("TZ", zone).stdin(input).output().unwrap();
+            let result = Command::new(converter)
+                .env("TZ", zone)
+                .stdin(input)
+                .output()
+                .unwrap();
             both.push(stdout(&result));
         }
     }
@@ -458,5 +611,11 @@ fn labels_become_local_time_as_multilogs_do() {
         assert_eq!(pair[0], pair[1]);
         assert!(pair[1].contains(" two @4\n"), "{}", pair[1]);
     }
-    eventually("a time, not a label", || if both[1].starts_with('2') { Ok(()) } else { Err(&both[1]) });
+    eventually("a time, not a label", || {
+        if both[1].starts_with('2') {
+            Ok(())
+        } else {
+            Err(&both[1])
+        }
+    });
 }

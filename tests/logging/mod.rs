@@ -20,7 +20,13 @@ pub struct LogFile {
 impl std::fmt::Debug for LogFile {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = String::from_utf8_lossy(&self.bytes);
-        write!(out, "{} {:o} {}: {text:?}", self.kind, self.mode, self.bytes.len())
+        write!(
+            out,
+            "{} {:o} {}: {text:?}",
+            self.kind,
+            self.mode,
+            self.bytes.len()
+        )
     }
 }
 
@@ -62,9 +68,16 @@ impl LogDir {
                 bytes: fs::read(&path).ok()?,
             })
         };
-        let mut files: Vec<LogFile> =
-            self.old_names().iter().filter_map(|name| read(name, &name[25..])).collect();
-        files.extend(["current", "lock", "state", "newstate"].iter().filter_map(|name| read(name, name)));
+        let mut files: Vec<LogFile> = self
+            .old_names()
+            .iter()
+            .filter_map(|name| read(name, &name[25..]))
+            .collect();
+        files.extend(
+            ["current", "lock", "state", "newstate"]
+                .iter()
+                .filter_map(|name| read(name, name)),
+        );
         files
     }
 
@@ -83,7 +96,11 @@ impl LogDir {
     pub fn holds(&self, text: &str) {
         eventually("the lines on disk", || {
             let seen = self.text();
-            if seen == text { Ok(()) } else { Err(seen.chars().take(2000).collect::<String>()) }
+            if seen == text {
+                Ok(())
+            } else {
+                Err(seen.chars().take(2000).collect::<String>())
+            }
         });
     }
 }
@@ -123,19 +140,36 @@ impl Logger {
     /// Starts `command`, with stderr to a file of the scratch folder.
     pub fn start(scratch: &Scratch, command: &mut Command) -> Self {
         let stderr = scratch.path().join("stderr");
-        let file = fs::File::options().create(true).append(true).open(&stderr).unwrap();
+        let file = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&stderr)
+            .unwrap();
         let mut running = Running::start(command.stdin(Stdio::piped()).stderr(file));
         let stdin = running.child().stdin.take();
-        Self { running, stdin, stderr }
+        Self {
+            running,
+            stdin,
+            stderr,
+        }
     }
 
     /// Starts our svlogd.
     pub fn svlogd(scratch: &Scratch, args: &[&str], dirs: &[&LogDir]) -> Self {
-        Self::start(scratch, Command::new(svlogd()).args(args).args(dirs.iter().map(|dir| &dir.path)))
+        Self::start(
+            scratch,
+            Command::new(svlogd())
+                .args(args)
+                .args(dirs.iter().map(|dir| &dir.path)),
+        )
     }
 
     pub fn write(&mut self, text: impl AsRef<[u8]>) {
-        self.stdin.as_mut().unwrap().write_all(text.as_ref()).unwrap();
+        self.stdin
+            .as_mut()
+            .unwrap()
+            .write_all(text.as_ref())
+            .unwrap();
     }
 
     pub fn said(&self) -> String {
@@ -147,7 +181,11 @@ impl Logger {
     pub fn says(&self, text: &str) {
         eventually(text, || {
             let said = self.said();
-            if said.contains(text) { Ok(()) } else { Err(said) }
+            if said.contains(text) {
+                Ok(())
+            } else {
+                Err(said)
+            }
         });
     }
 
@@ -164,14 +202,19 @@ pub struct Numbers(pub u64);
 
 impl Numbers {
     pub fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit
     }
 
     /// A line of up to `longest` of these characters, with its newline.
     pub fn line(&mut self, alphabet: &[u8], longest: usize) -> Vec<u8> {
         let length = self.below(longest + 1);
-        let mut line: Vec<u8> = (0..length).map(|_| alphabet[self.below(alphabet.len())]).collect();
+        let mut line: Vec<u8> = (0..length)
+            .map(|_| alphabet[self.below(alphabet.len())])
+            .collect();
         line.push(b'\n');
         line
     }

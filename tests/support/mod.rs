@@ -46,7 +46,12 @@ pub struct Scratch {
 
 impl Scratch {
     pub fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("servicedir-").tempdir().unwrap() }
+        Self {
+            dir: tempfile::Builder::new()
+                .prefix("servicedir-")
+                .tempdir()
+                .unwrap(),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -78,12 +83,17 @@ impl Scratch {
 
 /// Waits until `condition` gives a value, and fails with the last thing seen when it never does.
 #[track_caller]
-pub fn eventually<T, E: std::fmt::Debug>(what: &str, mut condition: impl FnMut() -> Result<T, E>) -> T {
+pub fn eventually<T, E: std::fmt::Debug>(
+    what: &str,
+    mut condition: impl FnMut() -> Result<T, E>,
+) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match condition() {
             Ok(value) => return value,
-            Err(seen) if Instant::now() > deadline => panic!("{what}: not in {PATIENCE:?}; last seen: {seen:?}"),
+            Err(seen) if Instant::now() > deadline => {
+                panic!("{what}: not in {PATIENCE:?}; last seen: {seen:?}")
+            }
             Err(_) => pause(),
         }
     }
@@ -95,7 +105,10 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     eventually(what, || if condition() { Ok(()) } else { Err("no") });
 }
 
-#[expect(clippy::disallowed_methods, reason = "the step of a wait for a condition, never a wait itself")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the step of a wait for a condition, never a wait itself"
+)]
 fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }
@@ -108,7 +121,11 @@ pub struct Running {
 impl Running {
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        Self { child: command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")) }
+        Self {
+            child: command
+                .spawn()
+                .unwrap_or_else(|error| panic!("{command:?}: {error}")),
+        }
     }
 
     pub fn pid(&self) -> i32 {
@@ -126,7 +143,9 @@ impl Running {
     /// Waits for its end.
     #[track_caller]
     pub fn ended(&mut self) -> ExitStatus {
-        eventually("the end of a process", || self.child.try_wait().unwrap().ok_or("running"))
+        eventually("the end of a process", || {
+            self.child.try_wait().unwrap().ok_or("running")
+        })
     }
 }
 
@@ -141,19 +160,27 @@ impl Drop for Running {
 pub fn kill(pid: i32, signal: i32) {
     assert!(pid > 1, "no process: {pid}");
     let signal = nix::sys::signal::Signal::try_from(signal).unwrap();
-    drop(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal));
+    drop(nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid),
+        signal,
+    ));
 }
 
 /// Whether a process of that number exists and has not ended.
 pub fn alive(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z") && !rest.starts_with(" X")))
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        stat.rsplit_once(')')
+            .is_some_and(|(_, rest)| !rest.starts_with(" Z") && !rest.starts_with(" X"))
+    })
 }
 
 /// Runs a command to its end and returns what it printed.
 #[track_caller]
 pub fn output<A: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = A>) -> Output {
-    Command::new(program).args(args).output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    Command::new(program)
+        .args(args)
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()))
 }
 
 /// Stdout as text.
