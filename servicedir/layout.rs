@@ -145,7 +145,7 @@ pub fn instance_of(dir: &Path) -> Option<OsString> {
 #[must_use]
 pub fn find_service(name: &OsStr) -> PathBuf {
     let here = PathBuf::from(name);
-    if name.as_bytes().contains(&b'/') || here.is_dir() {
+    if name.is_empty() || name.as_bytes().contains(&b'/') || here.is_dir() {
         return here;
     }
     let scan = std::env::var_os(SVDIR).filter(|value| !value.is_empty());

@@ -4,11 +4,19 @@
 //! what they find there. `ARCHITECTURE.md` tells who uses which module.
 
 pub mod control;
+pub mod exec;
+pub mod foreground;
+pub mod guard;
+pub mod kin;
 pub mod layout;
 pub mod lock;
+pub mod options;
+pub mod pidfd;
 pub mod process;
+pub mod reading;
 pub mod report;
 pub mod signal;
 pub mod status;
 pub mod tai64n;
 pub mod wait;
+pub mod words;

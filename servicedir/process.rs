@@ -4,7 +4,10 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags};
 
 /// A process, named so that a reused pid is not mistaken for it.
@@ -27,28 +30,130 @@ impl Identity {
         }
     }
 
+    /// As [`Identity::of`], and says why where the start time cannot be read.
+    ///
+    /// # Errors
+    /// `ENOENT`: there is no such process, or /proc is not mounted. Otherwise as open(2).
+    pub fn read(pid: Pid) -> io::Result<Self> {
+        start_time(pid).map(|start| Self { pid, start })
+    }
+
     /// A descriptor of the process, if it still is the one that is meant; a zombie is.
     ///
     /// # Errors
     /// `ESRCH`: it is gone, or its pid belongs to another process now. Otherwise as pidfd_open(2)
-    /// (Linux 5.3).
+    /// (Linux 5.3) and open(2): it may be there.
     pub fn open(self) -> rustix::io::Result<OwnedFd> {
         let descriptor = rustix::process::pidfd_open(self.pid, PidfdFlags::NONBLOCK)?;
         // Only now is the start time asked for: if it is the right one, the process that existed
         // since then is the one that was opened.
         match start_time(self.pid) {
             Ok(start) if start == self.start && start != 0 => Ok(descriptor),
-            _ => Err(rustix::io::Errno::SRCH),
+            Ok(_) => Err(rustix::io::Errno::SRCH),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(rustix::io::Errno::SRCH),
+            // Not known to be gone: no descriptor is left to look, say.
+            Err(error) => {
+                Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::SRCH))
+            }
         }
     }
+
+    /// When it started, on the monotonic clock, of which `now` is the time now.
+    #[must_use]
+    pub fn started(self, now: Instant) -> Instant {
+        let ticks = rustix::param::clock_ticks_per_second().max(1);
+        let millis = self.start.saturating_mul(1000) / ticks;
+        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let uptime = Duration::try_from(boot).unwrap_or_default();
+        now.checked_sub(uptime.saturating_sub(Duration::from_millis(millis)))
+            .unwrap_or(now)
+    }
+}
+
+impl Identity {
+    /// The wait status of the process while it is a zombie: field 52 of `/proc/PID/stat`. `None` once
+    /// it is reaped, without the right to know (the field is 0 then), and, since that looks the same,
+    /// for exit code 0.
+    #[must_use]
+    pub fn zombie_status(self) -> Option<i32> {
+        let mut buffer = [0; 1024];
+        let stat = read_small(
+            &format!("/proc/{}/stat", self.pid.as_raw_nonzero()),
+            &mut buffer,
+        )
+        .ok()?;
+        let is_this = field(stat, 22)?.parse() == Ok(self.start) && field(stat, 3) == Some("Z");
+        field(stat, 52)?
+            .parse()
+            .ok()
+            .filter(|status| is_this && *status != 0)
+    }
+}
+
+/// A process and where it belongs, as `/proc/PID/stat` tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Which process it is.
+    pub identity: Identity,
+    /// Its parent (field 4); none for the first of a pid namespace.
+    pub parent: Option<Pid>,
+    /// Its session (field 6); none if that is of another pid namespace.
+    pub session: Option<Pid>,
+    /// It has ended, and was not reaped yet (field 3).
+    pub zombie: bool,
+}
+
+impl Place {
+    /// The process that has this pid now, and its place; `None` if there is none.
+    #[must_use]
+    pub fn of(pid: Pid) -> Option<Self> {
+        let mut buffer = [0; 1024];
+        let stat = read_small(&format!("/proc/{}/stat", pid.as_raw_nonzero()), &mut buffer).ok()?;
+        let number = |index| field(stat, index)?.parse().ok();
+        Some(Self {
+            identity: Identity {
+                pid,
+                start: field(stat, 22)?.parse().ok()?,
+            },
+            parent: number(4).and_then(Pid::from_raw),
+            session: number(6).and_then(Pid::from_raw),
+            zombie: matches!(field(stat, 3)?, "Z" | "X"),
+        })
+    }
+}
+
+/// The real user of the process that has this pid now: `Uid` of `/proc/PID/status`. The owner of
+/// `/proc/PID` would be root for a process that has changed its user.
+#[must_use]
+pub fn user(pid: Pid) -> Option<u32> {
+    let mut buffer = [0; 2048];
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = read_small(&path, &mut buffer).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Field 22 of `/proc/PID/stat`.
 fn start_time(pid: Pid) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
-    field(&stat, 22)
+    let mut buffer = [0; 1024];
+    let stat = read_small(&format!("/proc/{}/stat", pid.as_raw_nonzero()), &mut buffer)?;
+    field(stat, 22)
         .and_then(|text| text.parse().ok())
         .ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// The text of a small file of /proc, read at once: it is made anew for every read.
+fn read_small<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a str> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+    let count = retry_on_intr(|| rustix::io::read(&file, &mut *buffer))?;
+    let bytes = buffer.get(..count).unwrap_or_default();
+    // A command's name may be cut within a character; nothing that is looked for here is affected.
+    Ok(bytes
+        .utf8_chunks()
+        .last()
+        .map(|chunk| chunk.valid())
+        .unwrap_or_default())
 }
 
 /// A field of `/proc/PID/stat` by its number in proc(5), from 3 on: the second, the command's name in
@@ -71,7 +176,8 @@ impl World {
     /// This process's world.
     #[must_use]
     pub fn here() -> Self {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let mut buffer = [0; 64];
+        let boot = read_small("/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
         let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino());
         Self {
             boot: parse_uuid(boot.trim()).unwrap_or_default(),
@@ -113,6 +219,17 @@ mod tests {
         let identity = Identity::of(rustix::process::getpid());
         assert!(identity.start > 0);
         identity.open().unwrap();
+    }
+
+    #[test]
+    fn this_process_has_a_place_and_a_user() {
+        let pid = rustix::process::getpid();
+        let place = Place::of(pid).unwrap();
+        assert_eq!(place.identity, Identity::of(pid));
+        assert_eq!(place.parent, rustix::process::getppid());
+        assert_eq!(place.session, rustix::process::getsid(None).ok());
+        assert!(!place.zombie);
+        assert_eq!(user(pid), Some(rustix::process::getuid().as_raw()));
     }
 
     #[test]

@@ -192,8 +192,16 @@ impl Display for Escaped<'_> {
 /// # Errors
 /// Every other failure to write, a full disk say.
 pub fn print(text: impl Display) -> Result<(), Failure> {
+    print_bytes(text.to_string().as_bytes())
+}
+
+/// Writes bytes to stdout in as few writes as the system allows: paths need not be text.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::system("unable to write to stdout", error))
         }

@@ -78,14 +78,57 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Signals as wake-ups of a poll loop: a pipe that polls readable, and a flag a signal.
+/// Signals that all mean the same, as wake-ups of a poll loop: a pipe that polls readable when one
+/// came. Both ends are non-blocking and close-on-exec.
+#[derive(Debug)]
+pub struct WakePipe {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+impl WakePipe {
+    /// A pipe that catches these signals from now on.
+    ///
+    /// # Errors
+    /// No descriptors are left, or a signal cannot be caught (KILL, STOP).
+    pub fn catching(signals: &[Signal]) -> io::Result<Self> {
+        use rustix::pipe::{PipeFlags, pipe_with};
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let pipe = Self { read, write };
+        signals.iter().try_for_each(|signal| pipe.catch(*signal))?;
+        Ok(pipe)
+    }
+
+    fn catch(&self, signal: Signal) -> io::Result<()> {
+        signal_hook::low_level::pipe::register(signal.number(), self.write.try_clone()?).map(drop)
+    }
+
+    /// Empties the pipe, and tells whether a signal came since the last call.
+    #[must_use]
+    pub fn drain(&self) -> bool {
+        let mut bytes = [0; 64];
+        let mut any = false;
+        while let Ok(1..) = rustix::io::read(&self.read, &mut bytes) {
+            any = true;
+        }
+        any
+    }
+}
+
+impl AsFd for WakePipe {
+    /// The end to poll for reading.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.read.as_fd()
+    }
+}
+
+/// Signals of several meanings as wake-ups of a poll loop: a pipe that polls readable, and a flag a signal.
 ///
 /// The handlers set the flag, then write a byte, and do nothing else. Both ends are non-blocking and
 /// close-on-exec; a full pipe loses nothing, since the flag is set already.
 #[derive(Debug)]
 pub struct SelfPipe {
-    read: OwnedFd,
-    write: OwnedFd,
+    pipe: WakePipe,
     caught: Vec<(Signal, Arc<AtomicBool>)>,
 }
 
@@ -95,11 +138,8 @@ impl SelfPipe {
     /// # Errors
     /// No descriptors are left, or a signal cannot be caught (KILL, STOP).
     pub fn catching(signals: &[Signal]) -> io::Result<Self> {
-        use rustix::pipe::{PipeFlags, pipe_with};
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let mut pipe = Self {
-            read,
-            write,
+            pipe: WakePipe::catching(&[])?,
             caught: Vec::with_capacity(signals.len()),
         };
         for signal in signals {
@@ -113,16 +153,15 @@ impl SelfPipe {
         // The flag first: handlers run in the order of their registration, and a byte without a
         // flag would be a wake-up for nothing, its signal unseen until the next one.
         signal_hook::flag::register(signal.number(), Arc::clone(&flag))?;
-        signal_hook::low_level::pipe::register(signal.number(), self.write.try_clone()?)?;
+        self.pipe.catch(signal)?;
         self.caught.push((signal, flag));
         Ok(())
     }
 
     /// Empties the pipe and calls `each` for every signal that came since the last call, once each.
     pub fn take(&self, mut each: impl FnMut(Signal)) {
-        let mut bytes = [0; 64];
         // Drain before the flags are read: the reverse order loses a signal that comes in between.
-        while let Ok(1..) = rustix::io::read(&self.read, &mut bytes) {}
+        let _any = self.pipe.drain();
         for (signal, flag) in &self.caught {
             if flag.swap(false, Ordering::SeqCst) {
                 each(*signal);
@@ -134,7 +173,7 @@ impl SelfPipe {
 impl AsFd for SelfPipe {
     /// The end to poll for reading.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.read.as_fd()
+        self.pipe.as_fd()
     }
 }
 

@@ -10,6 +10,7 @@
 //! not know it shows the first 20 bytes.
 
 use std::fmt;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -239,6 +240,9 @@ pub struct Record {
     pub state_stamp: Tai64n,
     /// 120 to 123: the pid of the supervise that wrote this.
     pub supervise: Option<Pid>,
+    /// 130 to 137, behind the lengths of the fixed part and of the texts (124 to 129): the interval in
+    /// which the service promised to feed its watchdog, in microseconds; 0 for none.
+    pub watchdog: Option<Duration>,
     /// Behind the fixed part: the reason for FATAL, or the fault in the options.
     pub reason: String,
     /// Behind the reason: what the service says of itself (`STATUS=` of sd_notify).
@@ -249,7 +253,10 @@ pub struct Record {
 pub const VERSION: u8 = 1;
 
 /// Where the fixed part of version 1 ends and the texts begin.
-const FIXED: usize = 130;
+const FIXED: usize = 138;
+
+/// Where it ended before `watchdog` was added.
+const FIXED_WITHOUT_WATCHDOG: usize = 130;
 
 /// Texts are cut to this length, so that a record is at most one page of a file system.
 const TEXT_MAX: usize = 1000;
@@ -377,6 +384,7 @@ impl Record {
         for length in [FIXED, reason.len(), message.len()] {
             bytes.extend(u16::try_from(length).unwrap_or(0).to_le_bytes());
         }
+        bytes.extend(microseconds(self.watchdog).to_le_bytes());
         bytes.extend(reason.as_bytes());
         bytes.extend(message.as_bytes());
         bytes.extend(checksum(bytes).to_le_bytes());
@@ -414,10 +422,16 @@ impl Record {
             group: fields.pid()?,
             state_stamp: Tai64n(fields.take()?),
             supervise: fields.pid()?,
+            watchdog: None,
             reason: String::new(),
             message: String::new(),
         };
         let (texts, reason, message) = (fields.u16()?, fields.u16()?, fields.u16()?);
+        if usize::from(texts) > FIXED_WITHOUT_WATCHDOG {
+            record.watchdog = Some(fields.u64()?)
+                .filter(|interval| *interval != 0)
+                .map(Duration::from_micros);
+        }
         let mut texts = Fields(content.get(usize::from(texts)..)?);
         record.reason = texts.text(reason)?;
         record.message = texts.text(message)?;
@@ -480,6 +494,12 @@ impl<'a> Fields<'a> {
 fn pid_number(pid: Option<Pid>) -> u32 {
     pid.and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok())
         .unwrap_or(0)
+}
+
+fn microseconds(interval: Option<Duration>) -> u64 {
+    interval.map_or(0, |interval| {
+        interval.as_micros().try_into().unwrap_or(u64::MAX)
+    })
 }
 
 fn pack_end(end: Option<End>) -> (u8, i32) {
@@ -558,6 +578,7 @@ mod tests {
             (failed_starts, commands) in any::<(u32, u32)>(),
             start_retries in proptest::option::of(0..u32::MAX),
             (group, supervise) in (pid(), pid()),
+            watchdog in proptest::option::of(1..=u64::MAX),
             (reason, message) in (".{0,300}", ".{0,300}"),
         ) -> Record {
             let [ready, tells_ready, exiting, left, options_fault, restarting] = flags;
@@ -565,7 +586,7 @@ mod tests {
                 state: State::ALL[state], ready, tells_ready, exiting, left, options_fault, restarting, last_end,
                 ready_stamp, pid_start, world: World { boot, pid_namespace }, failed_starts, start_retries,
                 total_starts, next_start: next_start.filter(|stamp| *stamp != Tai64n::default()), commands,
-                group, state_stamp, supervise,
+                group, state_stamp, supervise, watchdog: watchdog.map(Duration::from_micros),
                 reason: cut(&reason).to_owned(), message: cut(&message).to_owned(),
             }
         }
@@ -615,10 +636,25 @@ mod tests {
             let mut bytes = status.pack();
             bytes.truncate(bytes.len() - 4);
             bytes.splice(FIXED..FIXED, news);
-            bytes[FIXED - 6..FIXED - 4].copy_from_slice(&u16::try_from(FIXED + news.len()).unwrap().to_le_bytes());
+            bytes[124..126].copy_from_slice(&u16::try_from(FIXED + news.len()).unwrap().to_le_bytes());
             let sum = checksum(&bytes);
             bytes.extend(sum.to_le_bytes());
             prop_assert_eq!(Status::unpack(&bytes), Ok(status));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_shorter_fixed_part_of_an_older_writer_is_read(status in status()) {
+            prop_assume!(status.record.is_some());
+            let mut bytes = status.pack();
+            bytes.truncate(bytes.len() - 4);
+            bytes.drain(FIXED_WITHOUT_WATCHDOG..FIXED);
+            bytes[124..126].copy_from_slice(&u16::try_from(FIXED_WITHOUT_WATCHDOG).unwrap().to_le_bytes());
+            let sum = checksum(&bytes);
+            bytes.extend(sum.to_le_bytes());
+            let record = status.record.clone().map(|record| Record { watchdog: None, ..record });
+            prop_assert_eq!(Status::unpack(&bytes), Ok(Status { record, ..status }));
         }
     }
 
@@ -650,6 +686,7 @@ mod tests {
             group: None,
             state_stamp: Tai64n::default(),
             supervise: None,
+            watchdog: None,
             reason: "gave up".to_owned(),
             message: String::new(),
         }

@@ -58,6 +58,13 @@ impl Tai64n {
         now.saturating_sub(then)
     }
 
+    /// The label of a time that much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let then = self.since_epoch().saturating_add(time);
+        Self::from_unix(then.as_secs(), then.subsec_nanos())
+    }
+
     /// The label as the 25 characters that logs and file names carry.
     #[must_use]
     pub fn hex(self) -> [u8; 25] {

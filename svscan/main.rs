@@ -1,3 +1,139 @@
-//! svscan.
+//! svscan: keeps one supervise running for every service directory in a scan directory, and one for
+//! its log.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod adopt;
+mod directory;
+mod end;
+mod essential;
+mod event_loop;
+mod notify;
+mod pipes;
+mod scan;
+mod spawn;
+mod start;
+mod stop;
+mod unit;
+mod watches;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lexopt::Arg;
+use servicedir::report::{self, Failure, Reporter};
+
+use crate::directory::ScanDir;
+use crate::event_loop::EventLoop;
+use crate::scan::Scan;
+use crate::spawn::{Spawner, find_supervise};
+
+const REPORT: Reporter = Reporter::new("svscan");
+
+const HELP: &str = "\
+usage: svscan [OPTION]... [DIR]
+
+Keeps a supervise running for every service directory in DIR (default: .), and
+one for its log. Stops them all on TERM and INT; scans DIR again on HUP; leaves
+them running on QUIT.
+
+      --supervise PATH            the supervise to start (default: the one beside
+                                  svscan, else the one on PATH)
+      --rescan TIME               how often to look at everything, whatever was
+                                  noticed before (default: 5m)
+      --stop-removed              stop a service when it is removed from DIR
+      --shutdown-timeout TIME     kill what is not down by then (default: unlimited)
+      --help                      show this help
+      --version                   show the version
+";
+
+/// What the command line says.
+#[derive(Debug)]
+struct Arguments {
+    dir: PathBuf,
+    supervise: Option<PathBuf>,
+    rescan: Duration,
+    stop_removed: bool,
+    shutdown_timeout: Option<Duration>,
+}
+
+/// What to do.
+#[derive(Debug)]
+enum Job {
+    Scan(Arguments),
+    Help,
+    Version,
+}
+
+fn main() -> ExitCode {
+    REPORT.finish(run(std::env::args_os()))
+}
+
+fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
+    let arguments = match parse(args)? {
+        Job::Help => return report::print_help(HELP),
+        Job::Version => return report::print_version("svscan"),
+        Job::Scan(arguments) => arguments,
+    };
+    let supervise = find_supervise(arguments.supervise)?;
+    let scan_dir = ScanDir::enter(arguments.dir)?;
+    // An orphan of a service is svscan's to reap. It cannot fail on a kernel that has pidfds.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
+    let none = nix::sys::signal::SigSet::empty();
+    none.thread_set_mask().ok();
+    let spawner = Spawner::new(supervise)
+        .map_err(|errno| Failure::system("unable to prepare a start", errno))?;
+    let scan = Scan::new(arguments.stop_removed, arguments.shutdown_timeout);
+    EventLoop::new(REPORT, scan, spawner, scan_dir, arguments.rescan)?.run()
+}
+
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Job, Failure> {
+    let mut arguments = Arguments {
+        dir: PathBuf::from("."),
+        supervise: None,
+        rescan: Duration::from_secs(300),
+        stop_removed: false,
+        shutdown_timeout: None,
+    };
+    let mut dir = None;
+    let mut parser = lexopt::Parser::from_iter(args);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("help") => return Ok(Job::Help),
+            Arg::Long("version") => return Ok(Job::Version),
+            Arg::Long("supervise") => arguments.supervise = Some(parser.value()?.into()),
+            Arg::Long("rescan") => {
+                arguments.rescan = duration("--rescan", &parser.value()?)?
+                    .filter(|every| !every.is_zero())
+                    .ok_or_else(|| Failure::usage("--rescan: expected a time above 0"))?;
+            }
+            Arg::Long("stop-removed") => arguments.stop_removed = true,
+            Arg::Long("shutdown-timeout") => {
+                arguments.shutdown_timeout = duration("--shutdown-timeout", &parser.value()?)?;
+            }
+            Arg::Value(value) if dir.is_none() => dir = Some(PathBuf::from(value)),
+            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
+                return Err(argument.unexpected().into());
+            }
+        }
+    }
+    arguments.dir = dir.unwrap_or(arguments.dir);
+    Ok(Job::Scan(arguments))
+}
+
+/// A time as humantime writes it, or a bare number of seconds; `unlimited` is none.
+fn duration(option: &str, text: &OsString) -> Result<Option<Duration>, Failure> {
+    let text = text.to_string_lossy();
+    if text == "unlimited" {
+        return Ok(None);
+    }
+    if let Ok(seconds) = text.parse() {
+        return Ok(Some(Duration::from_secs(seconds)));
+    }
+    humantime::parse_duration(&text).map(Some).map_err(|error| {
+        Failure::usage(format_args!(
+            "{option} {text}: {error}; expected a time like 30s, or unlimited"
+        ))
+    })
+}

@@ -2,7 +2,22 @@
 //!
 //! Not tested: behaviour over a reboot, file systems other than the one under the temporary
 //! directory (and tmpfs), kernels other than the one that runs the tests.
-#![allow(dead_code, reason = "each test file uses its own part of the harness")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part of the harness"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
+
+pub mod scanning;
+pub mod service;
+pub mod supervised;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -160,10 +175,7 @@ impl Drop for Running {
 pub fn kill(pid: i32, signal: i32) {
     assert!(pid > 1, "no process: {pid}");
     let signal = nix::sys::signal::Signal::try_from(signal).unwrap();
-    drop(nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(pid),
-        signal,
-    ));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).ok();
 }
 
 /// Whether a process of that number exists and has not ended.

@@ -1,0 +1,176 @@
+//! The files of `options/`: opened without waiting for anybody, read to a limit, and cut into the
+//! lines that count.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::fault::Fault;
+use crate::layout::OPTIONS;
+
+/// The longest file that is read, in bytes: what the kernel allows a variable's text to be, so that
+/// nothing that can be used is refused (execve(2), `MAX_ARG_STRLEN`).
+const MAX_LENGTH: usize = 128 * 1024;
+
+/// Opens `options/` of a service directory; `None` where there is none.
+pub(super) fn open_folder(service_dir: &Path) -> Result<Option<OwnedFd>, Fault> {
+    let path = service_dir.join(OPTIONS);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Without following a link first: a link that leads nowhere must not pass for no options at all,
+    // and a service that has none is to be told by one call.
+    let mut opened = rustix::fs::open(&path, flags | OFlags::NOFOLLOW, Mode::empty());
+    if let Err(Errno::NOENT) = opened {
+        return Ok(None);
+    }
+    if let Err(Errno::NOTDIR | Errno::LOOP) = opened {
+        opened = rustix::fs::open(&path, flags, Mode::empty());
+    }
+    match opened {
+        Ok(folder) => Ok(Some(folder)),
+        Err(Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(Fault::unreadable(OPTIONS.to_owned(), errno)),
+    }
+}
+
+/// The names in a directory that do not begin with a dot, sorted; `shown` is its path in a fault.
+pub(super) fn names(folder: &OwnedFd, shown: &str) -> Result<Vec<OsString>, Fault> {
+    let unreadable = |errno| Fault::unreadable(shown.to_owned(), errno);
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name().to_bytes();
+        if !name.starts_with(b".") {
+            names.push(OsString::from_vec(name.to_vec()));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Reads the file of an option.
+pub(super) fn read(folder: &OwnedFd, option: &str) -> Result<Vec<u8>, Fault> {
+    read_plain(folder, OsStr::new(option)).map_err(|problem| match problem {
+        Problem::Errno(errno) => Fault::unreadable(format!("{OPTIONS}/{option}"), errno),
+        other @ (Problem::NoFile | Problem::Long) => Fault::of(option, other.words()),
+    })
+}
+
+/// Why a file has no text to read.
+pub(super) enum Problem {
+    /// A system call failed.
+    Errno(Errno),
+    /// It is a directory, a FIFO, a socket or a device.
+    NoFile,
+    /// It is longer than [`MAX_LENGTH`].
+    Long,
+}
+
+impl Problem {
+    /// As it stands in a fault.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Errno(errno) => format!("unable to read: {}", crate::report::Why::from(*errno)),
+            Self::NoFile => "expected a plain file".to_owned(),
+            Self::Long => format!("expected a file of at most {MAX_LENGTH} bytes"),
+        }
+    }
+}
+
+/// Reads a plain file of `folder` whole.
+pub(super) fn read_plain(folder: &OwnedFd, name: &OsStr) -> Result<Vec<u8>, Problem> {
+    // Not waiting: a FIFO without a writer would hold up the open.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file =
+        rustix::fs::openat(folder, name, flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::NXIO => Problem::NoFile,
+            other => Problem::Errno(other),
+        })?;
+    let mode = rustix::fs::fstat(&file).map_err(Problem::Errno)?.st_mode;
+    if FileType::from_raw_mode(mode) != FileType::RegularFile {
+        return Err(Problem::NoFile);
+    }
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 1024];
+    loop {
+        match rustix::io::read(&file, &mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(length) => bytes.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Problem::Errno(errno)),
+        }
+        if bytes.len() > MAX_LENGTH {
+            return Err(Problem::Long);
+        }
+    }
+}
+
+/// Whether the path is a plain file that this process may execute.
+pub(super) fn is_executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// The lines of a file that count, trimmed, with their numbers from 1 on.
+#[derive(Debug)]
+pub(super) struct Values<'a>(Vec<(usize, &'a OsStr)>);
+
+impl<'a> Values<'a> {
+    /// The lines of `bytes` that are not empty and do not start with `#`.
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        Self(
+            (1..)
+                .zip(lines)
+                .filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"))
+                .map(|(number, line)| (number, OsStr::from_bytes(line)))
+                .collect(),
+        )
+    }
+}
+
+/// Why a file's lines are no value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    /// There is none.
+    Empty,
+    /// This line is none.
+    Value(usize, OsString),
+    /// This line follows the one that is expected.
+    Second(usize, OsString),
+}
+
+/// The value of a file that holds one.
+pub(super) fn one<T>(values: &Values, parse: impl Fn(&OsStr) -> Option<T>) -> Result<T, Refusal> {
+    match values.0.as_slice() {
+        [] => Err(Refusal::Empty),
+        [(line, text)] => parse(text).ok_or_else(|| Refusal::Value(*line, text.to_os_string())),
+        [_, (line, text), ..] => Err(Refusal::Second(*line, text.to_os_string())),
+    }
+}
+
+/// As [`one`], for what has no value without its file.
+pub(super) fn some<T>(
+    values: &Values,
+    parse: impl Fn(&OsStr) -> Option<T>,
+) -> Result<Option<T>, Refusal> {
+    one(values, parse).map(Some)
+}
+
+/// The value of a file that holds a list, over as many lines as it likes.
+pub(super) fn each<T: Default>(
+    values: &Values,
+    parse: impl Fn(T, &OsStr) -> Option<T>,
+) -> Result<T, Refusal> {
+    if values.0.is_empty() {
+        return Err(Refusal::Empty);
+    }
+    values
+        .0
+        .iter()
+        .try_fold(T::default(), |list, (line, text)| {
+            parse(list, text).ok_or_else(|| Refusal::Value(*line, text.to_os_string()))
+        })
+}

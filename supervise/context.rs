@@ -1,0 +1,356 @@
+//! What a service finds itself in: its limits, nice value, umask, directory, user and environment.
+//!
+//! [`enter`] runs in the forked child, which has one thread, default signal dispositions, and the
+//! service directory as working directory. Each step that fails refuses the start: a service never
+//! runs with more rights than its options give it.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt::{self, Display};
+use std::os::unix::ffi::OsStringExt;
+
+use nix::unistd::{Gid, Uid};
+use rustix::fs::Mode;
+use rustix::process::Rlimit;
+
+use servicedir::layout::Layout;
+use servicedir::options::{Hard, Limit, Options};
+use servicedir::report::Why;
+
+use crate::account::{self, Credentials};
+
+/// What of another's notification protocol is never handed on to a service that did not ask.
+const NOT_INHERITED: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/// A step that failed: the service is not started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Refused {
+    /// `unable to set limit-nofile to 5000`.
+    pub(crate) what: String,
+    /// The reason in words.
+    pub(crate) why: String,
+    /// The errno that stands for it in the status record.
+    pub(crate) errno: i32,
+}
+
+impl Refused {
+    /// A system call failed.
+    pub(crate) fn system(what: impl Into<String>, why: impl Into<Why>) -> Self {
+        let why = why.into();
+        Self {
+            what: what.into(),
+            why: why.to_string(),
+            errno: why.0,
+        }
+    }
+
+    /// It failed for a reason that no errno tells.
+    pub(crate) fn words(what: impl Into<String>, why: impl Into<String>, errno: i32) -> Self {
+        Self {
+            what: what.into(),
+            why: why.into(),
+            errno,
+        }
+    }
+}
+
+impl Display for Refused {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.what, self.why)
+    }
+}
+
+/// Makes this process what the options say, in the order that the steps need: whoever looks up names
+/// still has all its memory and descriptors, and the rights to do all the rest are given up last.
+///
+/// With `directory` set the working directory is no longer the service directory: the program is to
+/// be executed by a path that does not depend on it.
+///
+/// # Errors
+/// The first step that failed; the ones before it have been done.
+pub(crate) fn enter(options: &Options) -> Result<(), Refused> {
+    let credentials = options.user.as_ref().map(account::look_up).transpose()?;
+    for limit in &options.limits {
+        set_limit(limit)?;
+    }
+    if let Some(nice) = options.nice {
+        rustix::process::nice(nice)
+            .map_err(|errno| Refused::system(format!("unable to change nice by {nice}"), errno))?;
+    }
+    if let Some(mask) = options.umask {
+        rustix::process::umask(Mode::from_raw_mode(mask));
+    }
+    if let Some(directory) = &options.directory {
+        rustix::process::chdir(directory).map_err(|errno| {
+            Refused::system(
+                format!("unable to change to directory {}", directory.display()),
+                errno,
+            )
+        })?;
+    }
+    match (&options.user, credentials) {
+        (Some(user), Some(credentials)) => become_user(&credentials).map_err(|refused| Refused {
+            what: format!("unable to run as {user}: {}", refused.what),
+            ..refused
+        }),
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+/// Sets one limit: its soft end, and its hard end where that is given.
+fn set_limit(limit: &Limit) -> Result<(), Refused> {
+    let what = || format!("unable to set {} to {}", limit.name, limit.range);
+    let maximum = match limit.range.hard {
+        Hard::Set(hard) => hard,
+        Hard::Stays => rustix::process::getrlimit(limit.resource).maximum,
+    };
+    match (limit.range.soft, maximum) {
+        // The kernel would call it an invalid argument.
+        (Some(soft), Some(hard)) if soft > hard => {
+            return Err(Refused::words(
+                what(),
+                format!("the hard limit is {hard}"),
+                libc::EPERM,
+            ));
+        }
+        (_, _) => {}
+    }
+    let new = Rlimit {
+        current: limit.range.soft,
+        maximum,
+    };
+    rustix::process::setrlimit(limit.resource, new).map_err(|errno| Refused::system(what(), errno))
+}
+
+/// Takes on the user and groups, and makes sure that there is no way back.
+fn become_user(wanted: &Credentials) -> Result<(), Refused> {
+    let refused = |what: &'static str| move |errno: nix::errno::Errno| Refused::system(what, errno);
+    let (uid, gid) = (Uid::from_raw(wanted.uid), Gid::from_raw(wanted.gid));
+    set_groups(wanted)?;
+    nix::unistd::setresgid(gid, gid, gid).map_err(refused("unable to set the group"))?;
+    nix::unistd::setresuid(uid, uid, uid).map_err(refused("unable to set the user"))?;
+    let users = nix::unistd::getresuid().map_err(refused("unable to read the user"))?;
+    let groups = nix::unistd::getresgid().map_err(refused("unable to read the group"))?;
+    let taken = [users.real, users.effective, users.saved] == [uid; 3]
+        && [groups.real, groups.effective, groups.saved] == [gid; 3];
+    // Whoever may become root again (by a capability that survives the change, say) has given up nothing.
+    if !taken || (!uid.is_root() && nix::unistd::setuid(Uid::from_raw(0)).is_ok()) {
+        return Err(Refused::words(
+            "unable to give up rights",
+            "they are still there",
+            libc::EPERM,
+        ));
+    }
+    Ok(())
+}
+
+/// Sets the supplementary groups. Who may not set them may only have none beside the wanted ones.
+fn set_groups(wanted: &Credentials) -> Result<(), Refused> {
+    let groups: Vec<Gid> = wanted.groups.iter().copied().map(Gid::from_raw).collect();
+    let Err(errno) = nix::unistd::setgroups(&groups) else {
+        return Ok(());
+    };
+    match nix::unistd::getgroups() {
+        Ok(have) if have.iter().all(|group| groups.contains(group)) => Ok(()),
+        Ok(_) | Err(_) => Err(Refused::system(
+            "unable to set the supplementary groups",
+            errno,
+        )),
+    }
+}
+
+/// The environment of a service: what supervise has, without what is meant for supervise alone, then
+/// the service's names, then `env/`, then `granted` (its notification socket, say).
+pub(crate) fn environment(
+    inherited: impl IntoIterator<Item = (OsString, OsString)>,
+    options: &Options,
+    layout: &Layout,
+    granted: &[(&str, OsString)],
+) -> Vec<CString> {
+    let mut variables: BTreeMap<OsString, OsString> = inherited.into_iter().collect();
+    for name in NOT_INHERITED {
+        variables.remove(OsStr::new(name));
+    }
+    let mut set =
+        |name: &str, value: &OsStr| drop(variables.insert(name.into(), value.to_os_string()));
+    set("SUPERVISOR_ENABLED", OsStr::new("1"));
+    set("SUPERVISOR_PROCESS_NAME", &layout.name);
+    set("SUPERVISOR_GROUP_NAME", layout.group());
+    if let Some(instance) = &layout.instance {
+        set("INSTANCE", instance);
+    }
+    for (name, value) in &options.env {
+        match value {
+            Some(value) => drop(variables.insert(name.clone(), value.clone())),
+            None => drop(variables.remove(name)),
+        }
+    }
+    for (name, value) in granted {
+        variables.insert((*name).into(), value.clone());
+    }
+    variables.into_iter().filter_map(assignment).collect()
+}
+
+/// `NAME=value`; `None` for one with a NUL, which no environment can hold.
+fn assignment((mut name, value): (OsString, OsString)) -> Option<CString> {
+    name.push("=");
+    name.push(value);
+    CString::new(name.into_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use servicedir::options::Range;
+
+    use super::*;
+
+    fn layout(name: &str, instance: Option<&str>) -> Layout {
+        Layout {
+            dir: PathBuf::from(name),
+            name: name.into(),
+            instance: instance.map(OsString::from),
+            state: PathBuf::from("supervise"),
+        }
+    }
+
+    fn environment_of(
+        inherited: &[(&str, &str)],
+        env: &[(&str, Option<&str>)],
+        layout: &Layout,
+        granted: &[(&str, &str)],
+    ) -> Vec<String> {
+        let options = Options {
+            env: env
+                .iter()
+                .map(|(name, value)| (name.into(), value.map(OsString::from)))
+                .collect(),
+            ..Options::default()
+        };
+        let inherited = inherited
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        let granted: Vec<(&str, OsString)> = granted
+            .iter()
+            .map(|(name, value)| (*name, value.into()))
+            .collect();
+        environment(inherited, &options, layout, &granted)
+            .into_iter()
+            .map(|variable| variable.into_string().unwrap())
+            .collect()
+    }
+
+    const NAMES: [&str; 3] = [
+        "SUPERVISOR_ENABLED=1",
+        "SUPERVISOR_GROUP_NAME=web",
+        "SUPERVISOR_PROCESS_NAME=web",
+    ];
+
+    #[test]
+    fn a_service_is_told_its_names() {
+        assert_eq!(environment_of(&[], &[], &layout("web", None), &[]), NAMES);
+        assert_eq!(
+            environment_of(
+                &[("SUPERVISOR_PROCESS_NAME", "outer")],
+                &[],
+                &layout("worker@2", Some("2")),
+                &[]
+            ),
+            [
+                "INSTANCE=2",
+                "SUPERVISOR_ENABLED=1",
+                "SUPERVISOR_GROUP_NAME=worker",
+                "SUPERVISOR_PROCESS_NAME=worker@2"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_socket_that_supervise_was_given_is_not_handed_on() {
+        let inherited = [
+            ("NOTIFY_SOCKET", "/run/a"),
+            ("WATCHDOG_USEC", "1"),
+            ("WATCHDOG_PID", "1"),
+            ("LISTEN_FDS", "1"),
+        ];
+        let [enabled, group, process] = NAMES;
+        assert_eq!(
+            environment_of(&inherited, &[], &layout("web", None), &[]),
+            ["LISTEN_FDS=1", enabled, group, process]
+        );
+        assert_eq!(
+            environment_of(
+                &inherited,
+                &[("LISTEN_FDS", None)],
+                &layout("web", None),
+                &[("NOTIFY_SOCKET", "@b")]
+            ),
+            ["NOTIFY_SOCKET=@b", enabled, group, process]
+        );
+    }
+
+    #[test]
+    fn files_add_override_and_remove_variables() {
+        let [enabled, group, process] = NAMES;
+        assert_eq!(
+            environment_of(
+                &[("A", "old"), ("B", "old"), ("C", "old")],
+                &[
+                    ("A", Some("new")),
+                    ("B", None),
+                    ("D", Some("")),
+                    ("E", None)
+                ],
+                &layout("web", None),
+                &[],
+            ),
+            ["A=new", "C=old", "D=", enabled, group, process]
+        );
+    }
+
+    #[test]
+    fn a_limit_above_the_hard_one_is_refused_and_nothing_set() {
+        let resource = rustix::process::Resource::Nofile;
+        let before = rustix::process::getrlimit(resource);
+        let hard = before.maximum.unwrap();
+        let range = Range {
+            soft: Some(hard + 1),
+            hard: Hard::Stays,
+        };
+        let refused = set_limit(&Limit {
+            name: "limit-nofile",
+            resource,
+            range,
+        })
+        .unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "unable to set limit-nofile to {}: the hard limit is {hard}",
+                hard + 1
+            )
+        );
+        assert_eq!(refused.errno, libc::EPERM);
+        assert_eq!(rustix::process::getrlimit(resource), before);
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_is_refused() {
+        let options = Options {
+            directory: Some(PathBuf::from("/nonexistent")),
+            ..Options::default()
+        };
+        let refused = enter(&options).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "unable to change to directory /nonexistent: no such file or directory"
+        );
+        assert_eq!(refused.errno, libc::ENOENT);
+    }
+
+    #[test]
+    fn options_that_say_nothing_change_nothing() {
+        assert_eq!(enter(&Options::default()), Ok(()));
+    }
+}

@@ -1,0 +1,83 @@
+//! How a service tells that it is ready: s6's descriptor, or sd_notify(3)'s socket.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use servicedir::options::{Options, Ready};
+use servicedir::process::Identity;
+
+use crate::event::Notice;
+use crate::notify_socket::{Heard, NotifySocket};
+use crate::state_dir::StateDir;
+
+/// The source that the current run has.
+#[derive(Debug, Default)]
+pub(crate) enum Readiness {
+    /// None, or it has said all that it can.
+    #[default]
+    None,
+    /// `ready: fd N`: the read end of its pipe.
+    Descriptor(OwnedFd),
+    /// `ready: notify`.
+    Socket(NotifySocket),
+}
+
+impl Readiness {
+    /// The source of a run that another supervise started: its end of the pipe leads to ours, and its
+    /// messages go to where the socket was bound.
+    ///
+    /// # Errors
+    /// The socket cannot be bound again.
+    pub(crate) fn adopted(
+        service: Identity,
+        options: &Options,
+        state: &StateDir,
+    ) -> io::Result<Self> {
+        match options.ready {
+            Ready::Startsecs | Ready::Check => Ok(Self::None),
+            Ready::Notify => NotifySocket::bind_again(state).map(Self::Socket),
+            Ready::Fd(number) => {
+                let path = format!("/proc/{}/fd/{number}", service.pid.as_raw_nonzero());
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let pipe = rustix::fs::open(path, flags, Mode::empty());
+                Ok(pipe.map_or(Self::None, Self::Descriptor))
+            }
+        }
+    }
+
+    /// What to poll for reading.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::None => None,
+            Self::Descriptor(pipe) => Some(pipe.as_fd()),
+            Self::Socket(socket) => Some(socket.as_fd()),
+        }
+    }
+
+    /// Hears what the service, whose main process is given, has told next; `None` if that was all.
+    pub(crate) fn hear(&mut self, main: Identity) -> Option<Heard> {
+        match self {
+            Self::None => None,
+            Self::Socket(socket) => socket.hear(main),
+            Self::Descriptor(pipe) => {
+                let mut bytes = [0; 512];
+                let count = rustix::io::read(&*pipe, &mut bytes).ok()?;
+                let newline = bytes.iter().take(count).any(|byte| *byte == b'\n');
+                // Ready at the first newline, after which nothing counts; the end of the pipe before
+                // one means never.
+                if newline || count == 0 {
+                    *self = Self::None;
+                }
+                Some(Heard {
+                    notices: if newline {
+                        vec![Notice::Ready]
+                    } else {
+                        Vec::new()
+                    },
+                    ..Heard::default()
+                })
+            }
+        }
+    }
+}

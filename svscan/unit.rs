@@ -1,0 +1,160 @@
+//! What svscan keeps: one unit for every supervise, of a service or of its log.
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+/// Which service directory a unit is: the directory itself, by whatever name it is reached, and the
+/// instance for a link `worker@1` to a directory of another name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Id {
+    /// The device of the directory.
+    pub(crate) dev: u64,
+    /// Its inode.
+    pub(crate) ino: u64,
+    /// What follows the `@` of an instance.
+    pub(crate) instance: Option<OsString>,
+}
+
+/// Which of a service's outputs a log reads.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Stream {
+    /// `log/`: descriptor 1.
+    Out,
+    /// `errlog/`: descriptor 2.
+    Err,
+}
+
+/// The log services of a service, by the identities of their directories.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Logs {
+    /// `log/`.
+    pub(crate) out: Option<Id>,
+    /// `errlog/`.
+    pub(crate) err: Option<Id>,
+}
+
+impl Logs {
+    /// Each log that there is, with the stream that it reads.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (Stream, &Id)> {
+        let out = self.out.iter().map(|id| (Stream::Out, id));
+        out.chain(self.err.iter().map(|id| (Stream::Err, id)))
+    }
+}
+
+/// What a unit is there for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// A service that stands in the scan directory.
+    Main(Logs),
+    /// A log service: it lives as long as one of the services that write to it.
+    Log,
+}
+
+/// Why a service is to be stopped although svscan goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Doom {
+    /// Nothing of the kind.
+    Spared,
+    /// Its name is gone (and that is to stop it), or leads to another directory. The name may return.
+    Removed,
+    /// The directory itself is gone, for good.
+    Deleted,
+}
+
+/// What is known of a unit's supervise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Slot {
+    /// There is none; the next one is started at `at`.
+    Due {
+        /// When.
+        at: Instant,
+    },
+    /// There is none, and its service lives: one is started at `at`, whatever is wished.
+    Revive {
+        /// When.
+        at: Instant,
+    },
+    /// One is being started.
+    Asked,
+    /// It is there.
+    Up,
+    /// It has been told to end; `then` is what follows if it is still there at that time.
+    Ending {
+        /// When, and what.
+        then: Option<(Instant, Ending)>,
+    },
+    /// It is gone, and whether its service lives is being looked up.
+    Looking,
+    /// It is gone, and so is its service.
+    Gone,
+}
+
+/// The two ways to end a supervise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    /// Stop its service and exit.
+    Stop,
+    /// For a log: exit when the service has ended by itself, at the end of its input.
+    Drain,
+}
+
+/// One supervise, there or to be there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Unit {
+    /// The path from the scan directory: `foo`, `foo/log`.
+    pub(crate) name: OsString,
+    /// Service or log.
+    pub(crate) role: Role,
+    /// Lower ones are started first, the highest are stopped first.
+    pub(crate) priority: i32,
+    /// When it has ended for good, everything is stopped.
+    pub(crate) essential: bool,
+    /// Whether it stands in the scan directory under `name`. A log's follows its services'.
+    pub(crate) listed: bool,
+    /// Whether it is to be stopped, and why.
+    pub(crate) doom: Doom,
+    /// What its supervise does.
+    pub(crate) slot: Slot,
+    /// When a supervise was last started.
+    pub(crate) started: Option<Instant>,
+    /// When its supervise was first told to end.
+    pub(crate) told: Option<Instant>,
+    /// Whether a start was tried at all.
+    pub(crate) tried: bool,
+    /// The unit that must be gone before this one may start: the same name's former directory.
+    pub(crate) after: Option<Id>,
+}
+
+impl Unit {
+    /// A unit that is to be started at once.
+    pub(crate) fn new(name: OsString, role: Role, priority: i32, now: Instant) -> Self {
+        Self {
+            name,
+            role,
+            priority,
+            essential: false,
+            listed: true,
+            doom: Doom::Spared,
+            slot: Slot::Due { at: now },
+            started: None,
+            told: None,
+            tried: false,
+            after: None,
+        }
+    }
+
+    /// The log services; none for a log.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = (Stream, &Id)> {
+        match &self.role {
+            Role::Main(logs) => Some(logs.each()),
+            Role::Log => None,
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    /// Whether it is a service, not a log.
+    pub(crate) fn is_main(&self) -> bool {
+        matches!(self.role, Role::Main(_))
+    }
+}
