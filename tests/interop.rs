@@ -207,7 +207,9 @@ fn runits_sv_sees_finish_term_and_a_service_that_will_not_start() {
     });
     succeeds("sv", cwd, &["kill", "foo"]);
     until("finish", || status("foo").starts_with("finish: foo: (pid "));
-    assert_eq!(scratch.read("foo/finished"), "-1 9\n");
+    until("finish's arguments", || {
+        scratch.read("foo/finished") == "-1 9\n"
+    });
     scratch.file("foo/go", "");
     until("down", || status("foo").starts_with("down: foo: "));
     until("FATAL", || {
