@@ -20,8 +20,8 @@ pub(crate) enum Event {
     Signalled(Signal),
     /// The answer to [`Action::Look`]: all that came from the command and lives.
     Left(Vec<Kin>),
-    /// A child ended: the command, or an orphan of its descent.
-    Ended(Pid, End),
+    /// Children ended: the command, or orphans of its descent; the oldest child first.
+    Ended(Vec<(Pid, End)>),
     /// Nothing that came from the command is left.
     Alone,
 }
@@ -78,7 +78,7 @@ impl Machine {
                 self.actions.push_back(Action::Look);
             }
             Event::Left(left) => self.tell(&left),
-            Event::Ended(pid, end) => self.ended(pid, end),
+            Event::Ended(ends) => self.ended(&ends),
             Event::Alone => self.actions.push_back(Action::Leave(self.code())),
         }
     }
@@ -88,16 +88,42 @@ impl Machine {
         self.actions.pop_front()
     }
 
-    fn ended(&mut self, pid: Pid, end: End) {
-        self.last = Some(end);
-        if pid == self.command && self.command_end.is_none() {
-            self.command_end = Some(end);
+    fn ended(&mut self, ends: &[(Pid, End)]) {
+        self.last = self.last_of(ends).or(self.last);
+        for (pid, end) in ends {
+            if *pid == self.command && self.command_end.is_none() {
+                self.command_end = Some(*end);
+            }
+            if let Some((_, told)) = &mut self.stop {
+                // Its pid may belong to another process from now on.
+                told.retain(|other| other != pid);
+            }
         }
-        if let Some((_, told)) = &mut self.stop {
-            // Its pid may belong to another process from now on.
-            told.retain(|other| *other != pid);
+        if self.stop.is_some() {
             self.actions.push_back(Action::Look);
         }
+    }
+
+    /// Which of those that were found ended together counts as the last one.
+    ///
+    /// The kernel does not tell their order. The command ended first. Then one that failed counts
+    /// before one that did not, since a daemon that fails at once does so beside its launcher's forks;
+    /// being ended by the stop signal is no failure. Then the oldest child counts: what a daemon
+    /// left behind as a zombie had ended before it, and became our child after it.
+    fn last_of(&self, ends: &[(Pid, End)]) -> Option<End> {
+        let stop = self.stop.as_ref().map(|(signal, _)| *signal);
+        let has_failed = |end: &End| match end {
+            End::Exited(code) => *code != 0,
+            End::Killed { signal, .. } => Some(*signal) != stop,
+            End::NotStarted(_) | End::Unknown => false,
+        };
+        let is_command = |pid: &Pid| *pid == self.command && self.command_end.is_none();
+        let others = || ends.iter().filter(|(pid, _)| !is_command(pid));
+        let chosen = others()
+            .find(|(_, end)| has_failed(end))
+            .or_else(|| others().next())
+            .or(ends.first());
+        chosen.map(|(_, end)| *end)
     }
 
     fn tell(&mut self, left: &[Kin]) {
@@ -209,13 +235,19 @@ mod tests {
                 left(&[(20, OWN), (21, 20)]),
                 &[send(20, Signal::TERM), send(21, Signal::TERM)],
             ),
-            (Event::Ended(pid(20), End::Exited(0)), &[Wanted::Look]),
+            (
+                Event::Ended(vec![(pid(20), End::Exited(0))]),
+                &[Wanted::Look],
+            ),
             // 21 was told before; 22 was forked after; 23 is what 22 runs to clean up.
             (
                 left(&[(21, OWN), (22, OWN), (23, 22)]),
                 &[send(22, Signal::TERM)],
             ),
-            (Event::Ended(pid(21), End::Exited(0)), &[Wanted::Look]),
+            (
+                Event::Ended(vec![(pid(21), End::Exited(0))]),
+                &[Wanted::Look],
+            ),
             (left(&[(22, OWN), (23, 22)]), &[]),
         ]);
     }
@@ -246,20 +278,47 @@ mod tests {
     #[test]
     fn the_code_is_that_of_the_last_one() {
         check(&[
-            (Event::Ended(pid(COMMAND), End::Exited(0)), &[]),
-            (Event::Ended(pid(20), End::Exited(4)), &[]),
-            (Event::Ended(pid(21), End::Exited(5)), &[]),
+            (Event::Ended(vec![(pid(COMMAND), End::Exited(0))]), &[]),
+            (Event::Ended(vec![(pid(20), End::Exited(4))]), &[]),
+            (Event::Ended(vec![(pid(21), End::Exited(5))]), &[]),
             (Event::Alone, &[Wanted::Leave(5)]),
         ]);
     }
 
     #[test]
+    fn of_those_that_ended_together_the_daemon_counts() {
+        let killed = |signal| End::Killed {
+            signal,
+            core: false,
+        };
+        let of = |stop: &[Signal], ends: &[(i32, End)]| {
+            let mut machine = Machine::new(pid(OWN), pid(COMMAND));
+            for signal in stop {
+                machine.step(Event::Signalled(*signal));
+            }
+            let ends = ends.iter().map(|(number, end)| (pid(*number), *end));
+            machine.step(Event::Ended(ends.collect()));
+            machine.code()
+        };
+        // It failed at once, beside its launcher and a fork on the way.
+        let at_once = [(COMMAND, 0), (20, 0), (21, 1)].map(|(pid, code)| (pid, End::Exited(code)));
+        assert_eq!(of(&[], &at_once), 1);
+        // It was stopped, and had not reaped its worker.
+        let stopped = [(20, End::Exited(0)), (21, killed(Signal::TERM))];
+        assert_eq!(of(&[Signal::TERM], &stopped), 0);
+        let stopped = [(20, End::Exited(3)), (21, killed(Signal::TERM))];
+        assert_eq!(of(&[Signal::TERM], &stopped), 3);
+        let crashed = [(20, killed(Signal::QUIT)), (21, End::Exited(0))];
+        assert_eq!(of(&[], &crashed), 131);
+    }
+
+    #[test]
     fn the_code_of_a_command_that_failed_comes_first() {
         check(&[
-            (Event::Ended(pid(COMMAND), End::Exited(3)), &[]),
-            (Event::Ended(pid(20), End::Exited(0)), &[]),
+            (Event::Ended(vec![(pid(COMMAND), End::Exited(3))]), &[]),
+            (Event::Ended(vec![(pid(20), End::Exited(0))]), &[]),
             // The command's pid, used again.
-            (Event::Ended(pid(COMMAND), End::Exited(0)), &[]),
+            (Event::Ended(vec![(pid(COMMAND), End::Exited(0))]), &[]),
             (Event::Alone, &[Wanted::Leave(3)]),
         ]);
         let killed = End::Killed {
@@ -267,7 +326,7 @@ mod tests {
             core: false,
         };
         check(&[
-            (Event::Ended(pid(COMMAND), killed), &[]),
+            (Event::Ended(vec![(pid(COMMAND), killed)]), &[]),
             (Event::Alone, &[Wanted::Leave(143)]),
         ]);
     }

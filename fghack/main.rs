@@ -97,8 +97,9 @@ fn stay(mut foreground: Foreground, command: &[OsString]) -> Result<u8, Failure>
         if pipe.as_ref().is_some_and(Pipe::is_closed) {
             pipe = None;
         }
-        while let Some((pid, end)) = foreground.reap() {
-            machine.step(Event::Ended(pid, end));
+        let ends: Vec<_> = std::iter::from_fn(|| foreground.reap()).collect();
+        if !ends.is_empty() {
+            machine.step(Event::Ended(ends));
         }
         if pipe.is_none() && foreground.is_alone() {
             machine.step(Event::Alone);

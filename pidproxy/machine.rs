@@ -119,6 +119,9 @@ impl Machine {
 
     /// Takes in an event.
     pub(crate) fn step(&mut self, event: Event, now: Instant) {
+        if self.state == State::Over {
+            return;
+        }
         match event {
             Event::Named(pid, whose) => self.named(pid, whose, now),
             Event::Ended(pid, end) => self.ended(pid, end, now),
@@ -272,7 +275,9 @@ impl Machine {
                         "the command has ended without a pid file, and left no process".to_owned(),
                     ));
                 }
-                let last = self.recent.front().map_or(end, |(_, end)| *end);
+                // A daemon that fails at once does so beside its launcher's forks.
+                let failed = self.recent.iter().find(|(_, end)| *end != End::Exited(0));
+                let last = failed.map_or(end, |(_, end)| *end);
                 self.leave(Leave::Code(last.shell_code()));
             }
             true if failed || self.stop.is_some() => {
@@ -339,3 +344,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

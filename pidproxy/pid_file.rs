@@ -92,16 +92,11 @@ impl PidFile {
         let mut reader = inotify::Reader::new(inotify, &mut buffer);
         let mut moved = false;
         while let Ok(event) = reader.next() {
-            moved |= event.events().intersects(
-                ReadFlags::ISDIR
-                    | ReadFlags::IGNORED
-                    | ReadFlags::DELETE_SELF
-                    | ReadFlags::MOVE_SELF
-                    | ReadFlags::CREATE
-                    | ReadFlags::MOVED_TO
-                    | ReadFlags::QUEUE_OVERFLOW
-                    | ReadFlags::UNMOUNT,
-            );
+            moved |= !event.events().intersects(ReadFlags::MODIFY);
+            // One buffer a turn: a directory that is never quiet must not keep us here.
+            if reader.is_buffer_empty() {
+                break;
+            }
         }
         if moved {
             self.watch();
@@ -109,7 +104,8 @@ impl PidFile {
     }
 
     /// Watches the directory of the file, and of every symlink on the way to it; where one does not
-    /// exist yet, the nearest one above that does.
+    /// exist yet, the nearest one above that does. Then the file: what is written in a directory, a
+    /// data directory say, must not wake us, but what is written to the file must.
     fn watch(&mut self) {
         let Some(inotify) = &self.inotify else {
             return;
@@ -124,11 +120,10 @@ impl PidFile {
             };
             path = directory.join(target);
         }
-        self.blind = blind;
+        let written = inotify::add_watch(inotify, &self.path, WatchFlags::MODIFY);
+        self.blind = blind || !matches!(written, Ok(_) | Err(Errno::NOENT));
     }
-}
 
-impl PidFile {
     /// What polls readable when the file may have changed.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.inotify.as_ref().map(AsFd::as_fd)
@@ -157,11 +152,10 @@ fn parent(path: &Path) -> &Path {
 /// Whether the directory, or the nearest one above it that exists, is watched.
 fn watch_nearest(inotify: &OwnedFd, directory: &Path) -> bool {
     let events = WatchFlags::CREATE
-        | WatchFlags::MODIFY
-        | WatchFlags::CLOSE_WRITE
         | WatchFlags::MOVED_TO
         | WatchFlags::DELETE_SELF
-        | WatchFlags::MOVE_SELF;
+        | WatchFlags::MOVE_SELF
+        | WatchFlags::ONLYDIR;
     let mut at = directory;
     loop {
         match inotify::add_watch(inotify, at, events) {

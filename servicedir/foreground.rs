@@ -14,9 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 
+use crate::exec;
 use crate::guard::{self, Side};
 use crate::kin::{self, Kin};
-use crate::report::{Failure, Reporter, exit};
+use crate::report::{self, Failure, Reporter};
 use crate::signal::{SelfPipe, Signal};
 use crate::status::End;
 
@@ -160,7 +161,7 @@ impl Foreground {
         if let Some((_, group)) = &self.guard {
             program.process_group(group.as_raw_nonzero().get());
         }
-        let child = program.spawn().map_err(|error| {
+        let child = exec::spawn(&mut program).map_err(|error| {
             Failure::system(format_args!("unable to run {}", name.display()), error)
         })?;
         Ok(Pid::from_child(&child))
@@ -194,7 +195,7 @@ impl Foreground {
         if self.guard.is_some() && seen.next().is_some_and(|seen| !seen.is_empty()) {
             kin::kill_all(&[]);
             let message = "its guarding process was killed; killed what it ran";
-            return Err(Failure::new(exit::SYSTEM, message));
+            return Err(Failure::new(report::exit::SYSTEM, message));
         }
         let polled = seen.collect();
         let mut signals = Vec::new();
@@ -227,7 +228,7 @@ impl Foreground {
     #[must_use]
     pub fn left(&self) -> Vec<Kin> {
         kin::descendants(&self.bystanders).unwrap_or_else(|error| {
-            let why = crate::report::Why::from(error);
+            let why = report::Why::from(error);
             self.reporter
                 .warning(format_args!("unable to read /proc: {why}"));
             Vec::new()
@@ -267,7 +268,7 @@ impl Foreground {
     /// Says that a signal could not be sent.
     pub fn refused(&self, pid: Pid, signal: Signal, errno: Errno) {
         let pid = pid.as_raw_nonzero();
-        let why = crate::report::Why::from(errno);
+        let why = report::Why::from(errno);
         self.reporter.warning(format_args!(
             "unable to send {signal} to process {pid}: {why}"
         ));

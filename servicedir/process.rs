@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags};
 
 /// A process, named so that a reused pid is not mistaken for it.
@@ -41,14 +42,19 @@ impl Identity {
     ///
     /// # Errors
     /// `ESRCH`: it is gone, or its pid belongs to another process now. Otherwise as pidfd_open(2)
-    /// (Linux 5.3).
+    /// (Linux 5.3) and open(2): it may be there.
     pub fn open(self) -> rustix::io::Result<OwnedFd> {
         let descriptor = rustix::process::pidfd_open(self.pid, PidfdFlags::NONBLOCK)?;
         // Only now is the start time asked for: if it is the right one, the process that existed
         // since then is the one that was opened.
         match start_time(self.pid) {
             Ok(start) if start == self.start && start != 0 => Ok(descriptor),
-            _ => Err(rustix::io::Errno::SRCH),
+            Ok(_) => Err(rustix::io::Errno::SRCH),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(rustix::io::Errno::SRCH),
+            // Not known to be gone: no descriptor is left to look, say.
+            Err(error) => {
+                Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::SRCH))
+            }
         }
     }
 
@@ -138,8 +144,9 @@ fn start_time(pid: Pid) -> io::Result<u64> {
 
 /// The text of a small file of /proc, read at once: it is made anew for every read.
 fn read_small<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a str> {
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let count = rustix::io::read(&file, &mut *buffer)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+    let count = retry_on_intr(|| rustix::io::read(&file, &mut *buffer))?;
     let bytes = buffer.get(..count).unwrap_or_default();
     // A command's name may be cut within a character; nothing that is looked for here is affected.
     Ok(bytes

@@ -32,10 +32,13 @@ pub(crate) struct Adopted {
 }
 
 impl Adopted {
-    /// Adopts the process of that identity, if it is there.
-    pub(crate) fn new(identity: Identity) -> Option<Self> {
-        let pidfd = identity.open().ok()?;
-        Some(Self {
+    /// Adopts the process of that identity.
+    ///
+    /// # Errors
+    /// `ESRCH`: it is gone. With every other one it may be there.
+    pub(crate) fn new(identity: Identity) -> rustix::io::Result<Self> {
+        let pidfd = identity.open()?;
+        Ok(Self {
             leader: leader(identity.pid),
             identity,
             pidfd,

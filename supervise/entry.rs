@@ -4,9 +4,14 @@
 //! reads /proc/self/maps to find the stack's guard page and maps a second stack for its overflow,
 //! which is a page of memory and a twelfth of the time to start. What it does that is needed is done
 //! here: the descriptors 0, 1 and 2 are open. (SIGPIPE is blocked with other signals, in `main`.)
-#![expect(
-    unsafe_code,
-    reason = "the symbol that the C library calls has to have this name"
+//!
+//! The unit tests have the entry of their harness instead.
+#![cfg_attr(
+    not(test),
+    expect(
+        unsafe_code,
+        reason = "the symbol that the C library calls has to have this name"
+    )
 )]
 
 use std::ffi::{c_char, c_int};
@@ -15,7 +20,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::stdio::{raw_stderr, raw_stdin, raw_stdout};
 
 /// What the C library calls. The arguments are found by `std::env::args_os`, as everywhere.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code, reason = "the test harness has its own"))]
 extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
     open_standard_descriptors();
     c_int::from(crate::finish())

@@ -187,14 +187,15 @@ impl Supervisor {
 
     fn spawn(&mut self, job: Job) -> Event {
         let spawned = match job {
-            Job::Run => self.launcher.run(self.machine.options(), &self.files).map(
-                |(pid, held, readiness)| {
+            Job::Run => self
+                .launcher
+                .run(self.machine.options(), &self.files, self.reporter)
+                .map(|(pid, held, readiness)| {
                     self.held = Some(held);
                     self.readiness = readiness;
                     self.adopted = None;
                     Some(pid)
-                },
-            ),
+                }),
             Job::Finish { .. } | Job::Check | Job::Script { .. } => {
                 self.launcher
                     .beside(job, self.machine.options(), self.reporter)
@@ -295,7 +296,7 @@ impl Supervisor {
                 return;
             };
             if let Some(main) = heard.main.filter(|main| *main != process)
-                && let Some(adopted) = Adopted::new(main)
+                && let Ok(adopted) = Adopted::new(main)
             {
                 self.adopted = Some(adopted);
                 self.happen(Event::Notice(Notice::MainPid(main)));

@@ -10,7 +10,7 @@ use rustix::process::Pid;
 use servicedir::layout::{CHECK, CONTROL_SCRIPTS, ERRLOG, FINISH, LOG, Layout, RUN};
 use servicedir::options::{Options, Ready};
 use servicedir::process::Identity;
-use servicedir::report::Reporter;
+use servicedir::report::{Reporter, Why};
 
 use crate::event::Job;
 use crate::notify_socket::NotifySocket;
@@ -37,12 +37,19 @@ impl Launcher {
         &self,
         options: &Options,
         state: &StateDir,
+        reporter: Reporter,
     ) -> io::Result<(Pid, Held, Readiness)> {
         let mut program = self.program(RUN, Vec::new(), options);
         let (ready, mut readiness) = match options.ready {
             Ready::Startsecs | Ready::Check => (None, Readiness::None),
             Ready::Notify => {
-                let (socket, address) = NotifySocket::bind(state)?;
+                let (socket, address) = NotifySocket::bind(state).inspect_err(|error| {
+                    reporter.warning(format_args!(
+                        "{}: unable to bind the notify socket: {}",
+                        self.shown.display(),
+                        Why::from(error)
+                    ));
+                })?;
                 program.granted.push(("NOTIFY_SOCKET", address));
                 (None, Readiness::Socket(socket))
             }

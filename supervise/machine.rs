@@ -327,12 +327,14 @@ impl Machine {
         match job {
             Job::Run => self.run_not_spawned(errno.unwrap_or(libc::ENOENT), now),
             Job::Finish { .. } => self.finish_over(None, now),
-            Job::Check => self.check_not_spawned(now),
+            Job::Check => self.check_not_spawned(errno, now),
             Job::Script { purpose, .. } => self.script_over(purpose, false, now),
         }
     }
 
     fn ended(&mut self, pid: Pid, end: End, now: Moment) {
+        // The end and `startsecs` may come in one turn: then it did last so long.
+        self.run_settle(now);
         match &self.state {
             State::Run(run) if run.process.pid == pid => return self.run_ended(end, now),
             State::Run(run) if run.check_runs(pid) => return self.check_ended(end, now),

@@ -80,7 +80,7 @@ fn run() -> Result<u8, Failure> {
         return Ok(exit::DONE);
     };
     let (mut supervisor, found) = set_up(&dir)?;
-    begin(&mut supervisor, found);
+    begin(&mut supervisor, found)?;
     supervisor.run()?;
     Ok(exit::DONE)
 }
@@ -143,17 +143,16 @@ fn set_up(dir: &Path) -> Result<(Supervisor, Option<(Status, Record)>), Failure>
 
 /// Starts the service, unless it is to be down; or goes on where another supervise was killed, or
 /// detached itself.
-fn begin(supervisor: &mut Supervisor, found: Option<(Status, Record)>) {
-    match found {
-        Some((status, record)) => resume(supervisor, &status, &record),
-        None => {
-            let down = std::fs::symlink_metadata(DOWN).is_ok();
-            supervisor.happen(Event::Begin { down });
-        }
+fn begin(supervisor: &mut Supervisor, found: Option<(Status, Record)>) -> Result<(), Failure> {
+    if let Some((status, record)) = found {
+        return resume(supervisor, &status, &record);
     }
+    let down = std::fs::symlink_metadata(DOWN).is_ok();
+    supervisor.happen(Event::Begin { down });
+    Ok(())
 }
 
-fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) {
+fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) -> Result<(), Failure> {
     let moment = now();
     let options = options::read(Path::new("."))
         .map(Box::new)
@@ -169,10 +168,10 @@ fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) {
             .checked_sub(status.stamp.age(moment.label))
             .unwrap_or(moment.clock),
     };
+    supervisor.adopted = process.map(adopt).transpose()?.flatten();
     supervisor
         .machine
         .resume(status, record, options, started, moment);
-    supervisor.adopted = process.and_then(Adopted::new);
     match (process, &supervisor.adopted) {
         (Some(process), None) => {
             supervisor.inform(&format!(
@@ -186,6 +185,19 @@ fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) {
             supervisor.drain();
         }
         (None, _) => supervisor.drain(),
+    }
+    Ok(())
+}
+
+/// The process, if it is still there. When that cannot be known, to go on might start a second one.
+fn adopt(process: Identity) -> Result<Option<Adopted>, Failure> {
+    match Adopted::new(process) {
+        Ok(adopted) => Ok(Some(adopted)),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(errno) => {
+            let what = format!("unable to adopt process {}", process.pid.as_raw_nonzero());
+            Err(Failure::system(what, errno))
+        }
     }
 }
 

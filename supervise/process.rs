@@ -15,9 +15,8 @@ pub(crate) fn next_ended() -> Option<(Pid, End)> {
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the kernel writes one siginfo_t, to where one is.
-    if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) } != 0 {
-        return None;
-    }
+    let mut ask = || checked(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) }.into());
+    rustix::io::retry_on_intr(&mut ask).ok()?;
     // SAFETY: waitid(2) has filled in this part of the union, or left the zeros in it.
     let pid = Pid::from_raw(unsafe { info.si_pid() })?;
     // SAFETY: as above.

@@ -217,7 +217,7 @@ fn make_dir(path: &Path) -> io::Result<()> {
     }
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(()),
-        Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
+        Ok(_) => Err(rustix::io::Errno::NOTDIR.into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let target = link_target(path)?;
             fs::DirBuilder::new()

@@ -118,6 +118,8 @@ pub(crate) enum Answer {
     Failed(String),
     /// Not yet, and nobody is there to do it.
     Absent,
+    /// Not yet, and the supervise that took the commands did not live to count them.
+    Lost,
 }
 
 /// Judges what is there now.
@@ -130,13 +132,14 @@ pub(crate) fn judge(asked: &Asked, before: &Before, now: Now<'_>) -> Answer {
             Answer::Pending
         };
     }
-    let answer = match now.status {
-        Some(status) if acted(asked, before, now) => judge_status(asked, before, status),
-        Some(_) | None => Answer::Pending,
+    let answer = match (now.status, progress(asked, before, now)) {
+        (Some(status), Progress::Acted) => judge_status(asked, before, status),
+        (Some(_), Progress::Lost) => Answer::Lost,
+        (Some(_), Progress::Unread) | (None, _) => Answer::Pending,
     };
     // A dead supervise's word that the service is up is worth nothing; that it is down, is.
     let needs_one = match answer {
-        Answer::Pending => true,
+        Answer::Pending | Answer::Lost => true,
         Answer::Done => asked.goal != Goal::Down,
         Answer::Failed(_) | Answer::Absent => false,
     };
@@ -147,20 +150,39 @@ pub(crate) fn judge(asked: &Asked, before: &Before, now: Now<'_>) -> Answer {
     }
 }
 
-/// Whether the commands have been acted on, so that the status speaks of what came after them.
+/// How far the commands have come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    /// They wait in the FIFO, or have just been read from it.
+    Unread,
+    /// They have been acted on, so that the status speaks of what came after them.
+    Acted,
+    /// The FIFO is empty, and the supervise that is there now has not counted them. That may be
+    /// because it has just read them; if it stays so, another one did, and died.
+    Lost,
+}
+
+/// How far the commands have come.
 ///
-/// A supervise of this suite counts the bytes that it acted on, and announces the count. Another
-/// suite's, or one that took over meanwhile, has read them when the FIFO is empty.
-pub(crate) fn acted(asked: &Asked, before: &Before, now: Now<'_>) -> bool {
+/// A supervise of this suite counts the bytes that it acted on, from 0 when it begins, and announces
+/// the count. Another suite's has read them when the FIFO is empty.
+pub(crate) fn progress(asked: &Asked, before: &Before, now: Now<'_>) -> Progress {
     if asked.sent == 0 {
-        return true;
+        return Progress::Acted;
     }
     match (record(before.status.as_ref()), record(now.status)) {
         (Some(then), Some(new)) if then.supervise == new.supervise => {
             let advanced = new.commands.wrapping_sub(then.commands);
-            advanced >= before.unread.saturating_add(asked.sent) && advanced <= i32::MAX as u32
+            let needed = before.unread.saturating_add(asked.sent);
+            if (needed..=i32::MAX as u32).contains(&advanced) {
+                Progress::Acted
+            } else {
+                Progress::Unread
+            }
         }
-        _ => now.drained,
+        (_, Some(_) | None) if !now.drained => Progress::Unread,
+        (_, Some(new)) if new.commands < asked.sent => Progress::Lost,
+        (_, Some(_) | None) => Progress::Acted,
     }
 }
 

@@ -14,7 +14,7 @@ use servicedir::tai64n::Tai64n;
 use servicedir::wait::{Seen, StatusWatch};
 use servicedir::words::Words;
 
-use crate::outcome::{self, Answer, Asked, Before, Now, judge};
+use crate::outcome::{Answer, Asked, Before, Now, Progress, judge, progress};
 use crate::send::{self, Unsent};
 
 /// How long a supervise that is gone is given to come back: svscan starts a new one within a second
@@ -95,14 +95,18 @@ impl Awaited {
                 report.warning(format_args!("{typed}: not {}: {reason}", asked.word()));
                 Some(exit::SERVICE_FAILED)
             }
-            Answer::Absent if self.missed.is_some_and(|missed| now >= missed + GRACE) => {
-                report.warning(format_args!(
-                    "{typed}: not {}: supervise not running",
-                    asked.word()
-                ));
+            Answer::Absent | Answer::Lost
+                if self.missed.is_some_and(|missed| now >= missed + GRACE) =>
+            {
+                let why = if looked.supervised {
+                    "the supervise that took the command is gone, and another one is there"
+                } else {
+                    "supervise not running"
+                };
+                report.warning(format_args!("{typed}: not {}: {why}", asked.word()));
                 Some(exit::USAGE)
             }
-            Answer::Absent => {
+            Answer::Absent | Answer::Lost => {
                 self.missed = self.missed.or(Some(now));
                 None
             }
@@ -169,7 +173,7 @@ impl Awaited {
             normally_up: None,
             now: Tai64n::now(),
         };
-        let acted = outcome::acted(asked, &self.before, looked.now());
+        let acted = progress(asked, &self.before, looked.now()) == Progress::Acted;
         match (looked.supervised, acted) {
             (false, _) => format!("supervise not running, last seen {words}"),
             (true, false) => format!("supervise has not read the command, {words}"),

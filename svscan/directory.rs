@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock};
 use rustix::io::Errno;
@@ -21,7 +22,7 @@ use crate::unit::Id;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
     /// A service.
-    Service(Seen),
+    Service(Rc<Seen>),
     /// What may become one.
     Waiting(Problem),
 }
@@ -184,9 +185,9 @@ impl ScanDir {
     }
 
     /// The services, sorted by name.
-    pub(crate) fn services(&self) -> Vec<Seen> {
+    pub(crate) fn services(&self) -> Vec<Rc<Seen>> {
         let services = self.found.values().filter_map(|found| match found {
-            Found::Service(seen) => Some(seen.clone()),
+            Found::Service(seen) => Some(Rc::clone(seen)),
             Found::Waiting(_) => None,
         });
         services.collect()
@@ -224,7 +225,7 @@ fn service(
     stat: &Stat,
     known: Option<&Found>,
     afresh: bool,
-) -> Result<Seen, Problem> {
+) -> Result<Rc<Seen>, Problem> {
     let (dev, ino) = place(stat);
     let id = Id {
         dev,
@@ -232,7 +233,7 @@ fn service(
         instance: instance_of(Path::new(name)),
     };
     match known {
-        Some(Found::Service(seen)) if seen.id == id && !afresh => return Ok(seen.clone()),
+        Some(Found::Service(seen)) if seen.id == id && !afresh => return Ok(Rc::clone(seen)),
         Some(Found::Service(seen)) if seen.id == id => {}
         Some(_) | None => check_run(&Path::new(name).join(RUN))?,
     }
@@ -240,12 +241,13 @@ fn service(
         priority,
         essential,
     } = essential::read(Path::new(name));
-    Ok(Seen {
-        name: name.to_os_string(),
+    let name = name.to_os_string();
+    Ok(Rc::new(Seen {
+        name,
         id,
         priority,
         essential,
-    })
+    }))
 }
 
 fn check_run(run: &Path) -> Result<(), Problem> {
@@ -307,6 +309,11 @@ pub(crate) fn hold(name: &OsStr, id: &Id) -> Option<OwnedFd> {
 /// Whether a held directory has been removed from the file system.
 pub(crate) fn is_deleted(held: &OwnedFd) -> bool {
     rustix::fs::fstat(held).is_ok_and(|stat| stat.st_nlink == 0)
+}
+
+/// Where a held directory is now.
+pub(crate) fn path_of(held: &OwnedFd) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", held.as_raw_fd())).ok()
 }
 
 /// Where a symlink leads: the folder that holds its target, and the target's name there. The target

@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::stop::Shutdown;
@@ -50,7 +51,7 @@ pub(crate) struct Seen {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
     /// These are all the services of the scan directory, sorted by name.
-    Seen(Vec<Seen>),
+    Seen(Vec<Rc<Seen>>),
     /// The scan directory is not there: nothing can be started.
     Away,
     /// The directory of this unit was deleted.
@@ -236,7 +237,7 @@ impl Scan {
         free && !self.away
     }
 
-    fn seen(&mut self, seen: Vec<Seen>, now: Instant) {
+    fn seen(&mut self, seen: Vec<Rc<Seen>>, now: Instant) {
         self.away = false;
         self.scanned = true;
         for unit in self.units.values_mut().filter(|unit| unit.is_main()) {
@@ -245,7 +246,7 @@ impl Scan {
         let mut new = Vec::new();
         for service in seen {
             match self.units.get_mut(&service.id) {
-                Some(unit) if unit.is_main() => relist(unit, service),
+                Some(unit) if unit.is_main() => relist(unit, &service),
                 Some(_) => {}
                 None => new.push(service),
             }
@@ -257,9 +258,9 @@ impl Scan {
                 self.change(id, doom);
             }
             let role = Role::Main(Logs::default());
+            let unit = Unit::new(service.name.clone(), role, service.priority, now);
             let essential = service.essential;
-            let unit = Unit::new(service.name, role, service.priority, now);
-            self.units.entry(service.id).or_insert(Unit {
+            self.units.entry(service.id.clone()).or_insert(Unit {
                 essential,
                 after,
                 ..unit
@@ -353,11 +354,11 @@ impl Scan {
 }
 
 /// A known unit stands in the scan directory, maybe under another name.
-fn relist(unit: &mut Unit, service: Seen) {
+fn relist(unit: &mut Unit, service: &Seen) {
     // Of several names for one directory the first one is taken; `seen` is sorted.
     if !unit.listed {
         unit.listed = true;
-        unit.name = service.name;
+        unit.name.clone_from(&service.name);
         unit.priority = service.priority;
         unit.essential = service.essential;
     }

@@ -11,12 +11,12 @@ use servicedir::layout::{ERRLOG, LOG, Layout};
 use servicedir::report::Why;
 
 use crate::adopt::{Supervised, find_pipe, supervise_of};
-use crate::directory::{leads_to, log_id};
+use crate::directory::{leads_to, log_id, path_of};
 use crate::event_loop::{EventLoop, Kept, Supervise};
 use crate::pipes::Pipe;
 use crate::scan::Event;
 use crate::spawn::Streams;
-use crate::unit::{Id, Logs, Stream, Unit};
+use crate::unit::{Id, Logs, Stream};
 
 impl EventLoop {
     /// Starts the supervise of a unit, unless one is there.
@@ -74,7 +74,7 @@ impl EventLoop {
         let Some(layout) = self.layout(id) else {
             return false;
         };
-        let real = std::fs::canonicalize(&layout.dir).ok();
+        let real = self.real_path(id, &layout);
         let supervise = match supervise_of(&layout) {
             Supervised::By(process) => Some(Supervise::Adopted(process)),
             Supervised::Unknown => return self.complain(id, &name),
@@ -180,18 +180,27 @@ impl EventLoop {
         false
     }
 
+    /// What is kept of a log's path: its service's name may go before it. A service's own directory is
+    /// held, and can be asked.
+    fn real_path(&self, id: &Id, layout: &Layout) -> Option<PathBuf> {
+        let held = self.kept.get(id).is_some_and(|kept| kept.held.is_some());
+        (!held)
+            .then(|| std::fs::canonicalize(&layout.dir).ok())
+            .flatten()
+    }
+
     /// The layout of a unit, by a path that leads to its directory now.
     pub(crate) fn layout(&self, id: &Id) -> Option<Layout> {
         let named = self
             .scan
             .units
             .get(id)
-            .map(|unit: &Unit| PathBuf::from(&unit.name));
-        let real = self.kept.get(id).and_then(|kept| kept.real.clone());
-        let path = named
-            .into_iter()
-            .chain(real)
-            .find(|path| leads_to(path, id))?;
+            .map(|unit| PathBuf::from(&unit.name));
+        let path = named.filter(|path| leads_to(path, id)).or_else(|| {
+            let kept = self.kept.get(id)?;
+            let real = kept.real.clone().or_else(|| path_of(kept.held.as_ref()?))?;
+            leads_to(&real, id).then_some(real)
+        })?;
         layout_at(&path, id).ok()
     }
 }

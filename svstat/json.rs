@@ -90,6 +90,11 @@ fn state(object: &mut Object<'_>, record: Option<&Record>) {
     object.plain("options_fault", record.map(|record| record.options_fault));
     object.text("reason", record.map(|record| &record.reason));
     object.text("message", record.map(|record| &record.message));
+    let watchdog = record.and_then(|record| record.watchdog);
+    object.plain(
+        "watchdog_usec",
+        watchdog.map(|interval| interval.as_micros()),
+    );
 }
 
 fn history(object: &mut Object<'_>, record: Option<&Record>) {

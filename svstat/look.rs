@@ -112,11 +112,7 @@ impl fmt::Display for Problem {
 
 /// Looks at a service. With `last`, the last status is read even where no supervise is there.
 pub(crate) fn look(service: &Service, last: bool) -> Seen {
-    let mut seen = Seen {
-        normally_up: None,
-        problem: None,
-        reading: None,
-    };
+    let mut seen = Seen::default();
     let layout = match &service.layout {
         Ok(layout) => layout,
         Err(errno) => {
@@ -124,14 +120,15 @@ pub(crate) fn look(service: &Service, last: bool) -> Seen {
             return seen;
         }
     };
-    match normally_up(&layout.dir) {
-        Ok(up) => seen.normally_up = Some(up),
-        Err(problem) => {
-            seen.problem = Some(problem);
-            return seen;
-        }
-    }
-    seen.problem = probe(layout).err().map(Problem::Absent);
+    let down = rustix::fs::stat(layout.dir.join(layout::DOWN)).err();
+    let absent = probe(layout).err();
+    seen.problem = problem(&layout.dir, down, absent);
+    seen.normally_up = match (down, &seen.problem) {
+        (_, Some(Problem::Absent(Absent::Chdir(_)))) => None,
+        (None, _) => Some(false),
+        (Some(Errno::NOENT), _) => Some(true),
+        (Some(_), _) => None,
+    };
     if seen.problem.is_none() || last {
         match read_status(&layout.state_file(STATUS)) {
             Ok(reading) => seen.reading = Some(reading),
@@ -144,17 +141,18 @@ pub(crate) fn look(service: &Service, last: bool) -> Seen {
     seen
 }
 
-/// Whether there is no `down` file.
-fn normally_up(dir: &Path) -> Result<bool, Problem> {
-    let Err(error) = rustix::fs::stat(dir.join(layout::DOWN)) else {
-        return Ok(false);
-    };
-    // Only now is the directory asked for: in a sound one this costs nothing.
-    match (enter(dir), error) {
-        (Err(absent), _) => Err(Problem::Absent(absent)),
-        (Ok(()), Errno::NOENT) => Ok(true),
-        (Ok(()), errno) => Err(Problem::StatDown(errno)),
+/// The first of daemontools' questions that has a bad answer: may the directory be entered, may its
+/// `down` file be asked for, is a supervise there? The first is asked only where another has failed:
+/// in a sound directory it costs nothing.
+fn problem(dir: &Path, down: Option<Errno>, absent: Option<Absent>) -> Option<Problem> {
+    let down = down.filter(|errno| *errno != Errno::NOENT);
+    if down.is_none() && absent.is_none() {
+        return None;
     }
+    let entered = enter(dir).err().map(Problem::Absent);
+    entered
+        .or(down.map(Problem::StatDown))
+        .or(absent.map(Problem::Absent))
 }
 
 fn unreadable(path: PathBuf, unread: Unread) -> Problem {

@@ -241,19 +241,19 @@ impl Drop for Service {
         let Some(mut svscan) = self.svscan.take() else {
             return;
         };
-        svscan.signal(libc::SIGTERM);
-        if std::thread::panicking() {
-            // What the test found may be what keeps the service from stopping.
-            let pids = self.status().map(|status| {
-                let supervise = status.record.and_then(|record| record.supervise);
-                [status.pid, supervise]
-            });
-            for pid in pids.into_iter().flatten().flatten() {
-                kill(pid.as_raw_nonzero().get(), libc::SIGKILL);
-            }
+        if !std::thread::panicking() {
+            svscan.signal(libc::SIGTERM);
+            svscan.ended();
             return;
         }
-        svscan.ended();
+        // What the test found may be what keeps the service from stopping. Who starts others goes first.
+        drop(svscan);
+        let supervise = |status: &Status| status.record.as_ref()?.supervise;
+        for pid in [supervise, |status: &Status| status.pid] {
+            if let Some(pid) = self.status().as_ref().and_then(pid) {
+                kill(pid.as_raw_nonzero().get(), libc::SIGKILL);
+            }
+        }
     }
 }
 
@@ -358,6 +358,26 @@ fn the_socket_is_there_exactly_while_there_is_a_run() {
     service.option("ready", "startsecs");
     service.svc(&["-u", "-w"]);
     assert_eq!(service.descriptors(), without);
+}
+
+#[test]
+fn a_socket_that_cannot_be_bound_is_a_failed_start() {
+    let mut service = Service::puppet("web");
+    service.option("backoff", "constant 100ms");
+    service.file("supervise/notify/in-the-way", "");
+    service.start_by(Command::new(program("svscan")).stderr(Stdio::piped()));
+    service.until("a second try", |record| record.failed_starts > 1);
+    let record = service.record();
+    assert_eq!(record.last_end, Some(End::NotStarted(libc::EISDIR)));
+    fs::remove_dir_all(service.path("supervise/notify")).unwrap();
+    service.tell("say('READY=1')");
+    service.until_state(State::Running);
+    service.svscan.as_ref().unwrap().signal(libc::SIGTERM);
+    let mut said = String::new();
+    let mut errors = service.svscan.as_mut().unwrap().child().stderr.take();
+    std::io::Read::read_to_string(errors.as_mut().unwrap(), &mut said).unwrap();
+    let line = "supervise: warning: web: unable to bind the notify socket: is a directory";
+    assert!(said.lines().any(|said| said == line), "{said}");
 }
 
 #[test]
@@ -609,18 +629,24 @@ fn a_path_that_is_too_long_for_a_socket_is_an_abstract_name() {
     assert_eq!(service.record().total_starts, 1);
 }
 
+#[track_caller]
+fn assert_aborted(end: Option<End>) {
+    let aborted = matches!(
+        end,
+        Some(End::Killed {
+            signal: Signal::ABRT,
+            ..
+        })
+    );
+    assert!(aborted, "{end:?}");
+}
+
 #[test]
 fn a_watchdog_that_is_not_fed_restarts_the_service() {
     let service = Service::ready("web");
     service.tell("say('WATCHDOG_USEC=100000\\nWATCHDOG=1')");
     let record = service.until("a restart", |record| record.total_starts == 2);
-    assert!(matches!(
-        record.last_end,
-        Some(End::Killed {
-            signal: Signal::ABRT,
-            ..
-        })
-    ));
+    assert_aborted(record.last_end);
     assert_eq!(record.watchdog, None);
 }
 
@@ -629,13 +655,7 @@ fn a_watchdog_bites_at_once_when_the_service_asks_for_it() {
     let service = Service::ready("web");
     service.tell("say('WATCHDOG=trigger')");
     let record = service.until("a restart", |record| record.total_starts == 2);
-    assert!(matches!(
-        record.last_end,
-        Some(End::Killed {
-            signal: Signal::ABRT,
-            ..
-        })
-    ));
+    assert_aborted(record.last_end);
 }
 
 #[test]
@@ -649,13 +669,7 @@ fn a_watchdog_goes_on_when_the_supervise_is_replaced() {
     assert_eq!(service.record().total_starts, 1);
     service.replace_supervise();
     let record = service.until("a restart", |record| record.total_starts == 2);
-    assert!(matches!(
-        record.last_end,
-        Some(End::Killed {
-            signal: Signal::ABRT,
-            ..
-        })
-    ));
+    assert_aborted(record.last_end);
 }
 
 #[test]

@@ -1,14 +1,11 @@
 //! Which names in a scan directory become services, and when.
 #![allow(
-    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that meets the unexpected ends there"
+    reason = "what a test does not expect ends it"
 )]
 
-#[path = "support/scanning.rs"]
-mod scanning;
 mod support;
 
 use std::ffi::OsStr;
@@ -17,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use scanning::{SLEEP, Scanning};
+use support::scanning::{SLEEP, Scanning};
 use support::{Scratch, output, program, stderr, stdout, until};
 
 #[test]

@@ -103,9 +103,7 @@ fn every_control_byte_has_an_option_that_the_help_and_the_manual_tell() {
 fn all_directories_are_tried_and_the_worst_answer_counts() {
     let scratch = Scratch::new();
     fs::create_dir(scratch.path().join("never")).unwrap();
-    let mut gone = Forged::new(&scratch.path().join("gone"));
-    gone.vanish();
-    drop(gone);
+    Forged::new(&scratch.path().join("gone")).end();
     let foo = Forged::new(&scratch.path().join("foo"));
     let (code, said) = answer(&svc(scratch.path(), &["-u", "never", "gone", "foo"]));
     assert_eq!(

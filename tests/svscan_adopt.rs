@@ -1,20 +1,17 @@
 //! Nothing dies with svscan or a supervise: neither a service, nor its log's pipe, nor a line in it.
 #![allow(
-    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that meets the unexpected ends there"
+    reason = "what a test does not expect ends it"
 )]
 
-#[path = "support/scanning.rs"]
-mod scanning;
 mod support;
 
 use std::fs;
 use std::process::Command;
 
-use scanning::{COUNT, SLEEP, Scanning};
+use support::scanning::{COUNT, SLEEP, Scanning};
 use support::{Running, alive, kill, peer, program, until};
 
 /// The supervises and services of `a`, with its log: what must not change, or must.

@@ -1,20 +1,17 @@
 //! Services whose link, or whose directory, goes away.
 #![allow(
-    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that meets the unexpected ends there"
+    reason = "what a test does not expect ends it"
 )]
 
-#[path = "support/scanning.rs"]
-mod scanning;
 mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use scanning::{COUNT, SLEEP, Scanning};
+use support::scanning::{COUNT, SLEEP, Scanning};
 use support::{alive, kill, until};
 
 #[test]

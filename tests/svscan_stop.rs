@@ -1,14 +1,11 @@
 //! How svscan ends: everything stopped in order, loggers drained, nothing left.
 #![allow(
-    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that meets the unexpected ends there"
+    reason = "what a test does not expect ends it"
 )]
 
-#[path = "support/scanning.rs"]
-mod scanning;
 mod support;
 
 use std::fs;
@@ -16,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use scanning::{COUNT, SLEEP, Scanning};
+use support::scanning::{COUNT, SLEEP, Scanning};
 use support::{Running, alive, kill, program, until};
 
 /// A service that tells when it is up and when it has ended, and takes a moment for that.

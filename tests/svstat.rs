@@ -353,6 +353,7 @@ fn json_is_one_array_with_all_that_the_record_carries() {
             "world" => "boot",
             "group" => "process_group",
             "supervise" => "supervise_pid",
+            "watchdog" => "watchdog_usec",
             field => field,
         };
         assert!(
@@ -372,6 +373,7 @@ assert foo["last_end"]["signal"] == "SIGSEGV" and foo["last_end"]["core"] is Tru
 assert foo["message"] == 'é\t"x"' and foo["start_retries"] is None
 assert list(foo) == list(missing)
 assert missing["supervised"] is False and missing["state"] is None
+assert foo["normally"] == "up" and missing["normally"] is None
 assert missing["problem"] == "unable to chdir: file does not exist"
 print("sound")
 "#;

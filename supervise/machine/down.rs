@@ -10,7 +10,7 @@ use servicedir::status::{End, Want};
 use servicedir::tai64n::Tai64n;
 
 use super::run::{Stage, Then};
-use super::{Asked, Machine, State};
+use super::{Asked, History, Machine, State};
 use crate::event::{Action, Job, Moment};
 
 /// A service that ended by itself is not started again within this time of its last start: without
@@ -91,6 +91,10 @@ impl Machine {
         }
         self.history.last_end = Some(end);
         let next = self.after(stage, end, now);
+        if matches!(next, Next::Exited | Next::Fatal(_)) {
+            // Not only after `finish`: a supervise that takes over meanwhile is not to start it.
+            self.want = Want::Down;
+        }
         self.state = State::Finish(Finish {
             process: None,
             next,
@@ -153,12 +157,7 @@ impl Machine {
             .startretries
             .is_some_and(|retries| failed > retries)
         {
-            let last = self
-                .history
-                .last_end
-                .map_or_else(String::new, |end| format!(", the last: {end}"));
-            let starts = if failed == 1 { "start" } else { "starts" };
-            return Next::Fatal(format!("{failed} failed {starts}{last}"));
+            return self.given_up();
         }
         let wait = self.options.backoff.wait(failed);
         let until = now
@@ -169,6 +168,23 @@ impl Machine {
             until,
             label: now.label.after(until.saturating_duration_since(now.clock)),
         }
+    }
+
+    /// What follows the last start that was to be tried.
+    pub(super) fn given_up(&self) -> Next {
+        let History {
+            failed_starts: failed,
+            last_end,
+            refusal,
+            ..
+        } = &self.history;
+        let last = match last_end {
+            Some(End::NotStarted(_)) if !refusal.is_empty() => format!(", the last: {refusal}"),
+            Some(end) => format!(", the last: {end}"),
+            None => String::new(),
+        };
+        let starts = if *failed == 1 { "start" } else { "starts" };
+        Next::Fatal(format!("{failed} failed {starts}{last}"))
     }
 
     /// `finish` runs.
@@ -211,12 +227,12 @@ impl Machine {
             }
             _ => finish.next.clone(),
         };
+        self.history.stamp = now.label;
         self.enter(next, now);
     }
 
     /// Goes on with what follows. A supervise that is told to exit starts nothing more.
     pub(super) fn enter(&mut self, next: Next, now: Moment) {
-        self.history.stamp = now.label;
         match next {
             Next::Stopped => self.rest(State::Stopped),
             Next::Exited => self.rest(State::Exited { again: None }),

@@ -100,8 +100,8 @@ impl Machine {
         }
     }
 
-    /// Supervisor's name for the state. `finish` belongs to what follows it; a restart that was asked
-    /// for is a stop until it is a start.
+    /// Supervisor's name for the state. `finish` belongs to what follows it, but for FATAL, which no
+    /// process belongs to; a restart that was asked for is a stop until it is a start.
     pub(super) fn shown_state(&self) -> status::State {
         match &self.state {
             State::Stopped => status::State::Stopped,
@@ -114,8 +114,7 @@ impl Machine {
             State::Finish(finish) => match finish.next {
                 Next::Stopped | Next::Start => status::State::Stopping,
                 Next::Exited | Next::Again => status::State::Exited,
-                Next::Backoff { .. } => status::State::Backoff,
-                Next::Fatal(_) => status::State::Fatal,
+                Next::Backoff { .. } | Next::Fatal(_) => status::State::Backoff,
             },
             State::Backoff { .. } => status::State::Backoff,
             State::Exited { .. } => status::State::Exited,

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use servicedir::options::{Options, Ready};
 use servicedir::process::Identity;
+use servicedir::signal::Signal;
 use servicedir::status::{self, Phase, Record, Status, Want};
 
 use super::down::{Finish, Next};
@@ -27,6 +28,8 @@ impl Machine {
                 self.options = *options;
                 self.has_options = true;
             }
+            // Where nothing runs, the next start tells.
+            Err(_) if status.phase == Phase::Down => {}
             Err(fault) => {
                 self.actions
                     .push_back(Action::Warn(format!("{fault}; the service goes on")));
@@ -53,9 +56,8 @@ impl Machine {
         });
         match (status.phase, process) {
             (Phase::Run, Some(process)) => {
-                self.state = State::Run(Box::new(
-                    self.resumed_run(process, status, record, started, now),
-                ));
+                let run = self.resumed_run(process, status, record, started, now);
+                self.resume_run(run, now);
             }
             (Phase::Finish, Some(process)) => {
                 let kill_at = self
@@ -70,6 +72,19 @@ impl Machine {
                 });
             }
             (Phase::Down | Phase::Run | Phase::Finish, _) => self.resume_down(record, now),
+        }
+    }
+
+    /// Goes on with the run. Where `control/t` ran in place of TERM, nobody may have heard how that
+    /// went: the stop is said again.
+    fn resume_run(&mut self, run: Run, now: Moment) {
+        let unheard = match run.stage {
+            Stage::Stopping { then, .. } if !run.term_sent => Some(then),
+            Stage::Starting | Stage::Running | Stage::Stopping { .. } => None,
+        };
+        self.state = State::Run(Box::new(run));
+        if let Some(then) = unheard.filter(|_| self.options.stopsignal == Signal::TERM) {
+            self.stop(then, now);
         }
     }
 
@@ -107,6 +122,7 @@ impl Machine {
             | status::State::Exited
             | status::State::Fatal => Stage::Starting,
         };
+        run.resume_stop(now.clock);
         run.check = match self.options.check_interval {
             Some(interval) if run.stage == Stage::Running => Check::Due {
                 at: now.clock + interval,
@@ -125,6 +141,7 @@ impl Machine {
     fn resumed_next(&self, record: &Record, now: Moment) -> Next {
         match record.state {
             _ if record.restarting => Next::Start,
+            status::State::Backoff if self.want == Want::Down => self.given_up(),
             status::State::Backoff => {
                 let label = record.next_start.unwrap_or(now.label);
                 Next::Backoff {
@@ -135,8 +152,13 @@ impl Machine {
             status::State::Exited if self.want == Want::Up => Next::Again,
             status::State::Exited => Next::Exited,
             status::State::Fatal => Next::Fatal(record.reason.clone()),
-            status::State::Starting | status::State::Running => Next::Again,
-            status::State::Stopped | status::State::Stopping => Next::Stopped,
+            status::State::Starting | status::State::Running if self.want != Want::Down => {
+                Next::Again
+            }
+            status::State::Starting
+            | status::State::Running
+            | status::State::Stopped
+            | status::State::Stopping => Next::Stopped,
         }
     }
 
@@ -144,7 +166,7 @@ impl Machine {
     fn resume_down(&mut self, record: &Record, now: Moment) {
         let stamp = self.history.stamp;
         match (record.state, self.resumed_next(record, now)) {
-            (status::State::Starting | status::State::Exited, Next::Again | Next::Start) => {
+            (status::State::Starting, Next::Again | Next::Start) => {
                 self.start(Asked::Automatically, now);
             }
             (_, next) => {

@@ -18,6 +18,10 @@ const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// A `check` that runs longer is killed, and has failed.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a service may take to end by ABRT before it is stopped. An ABRT that is still pending when
+/// a TERM comes is lost, with the core file that it should leave: the kernel lets TERM win.
+const ABORT_FIRST: Duration = Duration::from_secs(1);
+
 /// A run that is there.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
@@ -35,6 +39,8 @@ pub(super) struct Run {
     ready_by: Option<Instant>,
     pub(super) check: Check,
     watchdog: Option<Watchdog>,
+    /// The stop signal of the stop that goes on is sent then.
+    stop_at: Option<Instant>,
 }
 
 /// How far it is.
@@ -129,6 +135,7 @@ impl Run {
             ready_by: ready_by(options, now),
             check,
             watchdog: None,
+            stop_at: None,
         }
     }
 
@@ -144,6 +151,11 @@ impl Run {
         if options.ready == Ready::Notify {
             self.watch(watchdog, now);
         }
+    }
+
+    /// A stop that had not come to its signal yet goes on.
+    pub(super) fn resume_stop(&mut self, now: Instant) {
+        self.stop_at = Some(now).filter(|_| self.is_stopping() && !self.term_sent);
     }
 
     /// In what interval it has promised to feed its watchdog.
@@ -169,7 +181,7 @@ impl Run {
     /// The earliest of what is due.
     pub(super) fn deadline(&self, options: &Options) -> Option<Instant> {
         match self.stage {
-            Stage::Stopping { kill_at, .. } => earliest([kill_at, self.check_kill(), None]),
+            Stage::Stopping { kill_at, .. } => earliest([kill_at, self.check_kill(), self.stop_at]),
             Stage::Starting => {
                 let started = self
                     .executed
@@ -283,6 +295,7 @@ impl Machine {
     pub(super) fn stop(&mut self, then: Then, now: Moment) {
         let wait = self.options.stopwaitsecs;
         let Some(run) = self.run() else { return };
+        run.stop_at = None;
         match &mut run.stage {
             Stage::Stopping { then: before, .. } => *before = then,
             stage @ (Stage::Starting | Stage::Running) => {
@@ -308,7 +321,7 @@ impl Machine {
             return;
         };
         run.paused = false;
-        run.term_sent = true;
+        run.term_sent |= signal == Signal::TERM && !handled;
         if !handled {
             self.actions.push_back(Action::Signal {
                 to: pid,
@@ -335,7 +348,7 @@ impl Machine {
         match signal {
             Signal::STOP => run.paused = true,
             Signal::CONT => run.go_on(now.clock),
-            Signal::TERM => run.term_sent = true,
+            Signal::TERM => run.term_sent |= !handled,
             _ => {}
         }
         let stopping = run.is_stopping();
@@ -395,6 +408,10 @@ impl Machine {
                     group,
                 });
             }
+            Stage::Stopping { then, .. } if past(run.stop_at) => {
+                let then = *then;
+                self.stop(then, now);
+            }
             Stage::Stopping { .. } => {}
             Stage::Starting if !run.ready && past(run.ready_by) => {
                 self.warn("not ready within readysecs: stopped");
@@ -409,23 +426,27 @@ impl Machine {
         self.actions.push_back(Action::Warn(message.to_owned()));
     }
 
-    /// ABRT, then a stop. Of two pending signals the lower number is delivered first, so a service
-    /// that leaves a core file at ABRT still does.
+    /// ABRT, and CONT for one that stands still; then a stop, if that was not its end.
     fn watchdog_expired(&mut self, now: Moment) {
         self.warn("the watchdog was not fed in time: aborted");
+        let wait = self.options.stopwaitsecs;
         let Some(run) = self.run() else { return };
-        run.watchdog = None;
-        let to = run.process.pid;
         let then = match run.stage {
             Stage::Starting => Then::FailedStart,
             Stage::Running | Stage::Stopping { .. } => Then::Unexpected,
         };
-        self.actions.push_back(Action::Signal {
-            to,
-            signal: Signal::ABRT,
-            group: false,
-        });
-        self.stop(then, now);
+        let kill_at = wait.and_then(|wait| now.clock.checked_add(wait.saturating_add(ABORT_FIRST)));
+        run.watchdog = None;
+        run.stop_at = Some(now.clock + ABORT_FIRST);
+        run.stage = Stage::Stopping { kill_at, then };
+        let to = run.process.pid;
+        for signal in [Signal::ABRT, Signal::CONT] {
+            self.actions.push_back(Action::Signal {
+                to,
+                signal,
+                group: false,
+            });
+        }
     }
 
     /// `./check` runs.
@@ -446,19 +467,19 @@ impl Machine {
         };
     }
 
-    /// `./check` cannot be run: a check that is missing has failed where readiness depends on it,
-    /// and is not asked for again where it does not.
-    pub(super) fn check_not_spawned(&mut self, now: Moment) {
+    /// `./check` cannot be run: one that is missing is asked for again where readiness depends on it,
+    /// and not where it does not; one that was not forked is tried again.
+    pub(super) fn check_not_spawned(&mut self, errno: Option<i32>, now: Moment) {
         let needed = self.options.ready == Ready::Check;
         let Some(run) = self.run() else { return };
-        if needed && !run.ready {
-            run.check = Check::Due {
+        run.check = if errno.is_some() || needed && !run.ready {
+            Check::Due {
                 at: now.clock + CHECK_AGAIN,
-                failures: 0,
-            };
+                failures: run.check.failures(),
+            }
         } else {
-            run.check = Check::Off;
-        }
+            Check::Off
+        };
     }
 
     /// A run of `./check` is over.

@@ -162,7 +162,7 @@ fn signal(pid: i32, signal: Signal) -> Action {
 
 /// What a watchdog does to a run that does not feed it.
 fn abort(pid: i32) -> Vec<Action> {
-    [Signal::ABRT, Signal::TERM, Signal::CONT]
+    [Signal::ABRT, Signal::CONT]
         .map(|name| signal(pid, name))
         .to_vec()
 }
@@ -237,8 +237,10 @@ fn a_watchdog_that_is_not_fed_aborts_and_restarts_its_service() {
     scene.say(2000, watchdog(500));
     assert_eq!(scene.pass(2500), abort(RUN + 1));
     scene.is(State::Stopping);
-    assert_eq!(scene.pass(12_500), [signal(RUN + 1, Signal::KILL)]);
-    let next = scene.happen(13_000, Event::Ended(identity(RUN + 1).pid, ABORTED));
+    let stop = [Signal::TERM, Signal::CONT].map(|name| signal(RUN + 1, name));
+    assert_eq!(scene.pass(3500), stop);
+    assert_eq!(scene.pass(13_500), [signal(RUN + 1, Signal::KILL)]);
+    let next = scene.happen(14_000, Event::Ended(identity(RUN + 1).pid, ABORTED));
     assert_eq!(next, [Action::Spawn(Job::Run)]);
     assert_eq!(scene.due(), None, "the next run has promised nothing");
 }
@@ -283,6 +285,30 @@ fn a_stop_that_goes_on_is_not_aborted_by_the_watchdog() {
     assert_eq!(scene.say(2200, Notice::WatchdogTrigger), []);
     scene.happen(2300, Event::Ended(identity(RUN + 1).pid, ABORTED));
     scene.is(State::Stopped);
+}
+
+#[test]
+fn a_stop_that_comes_after_the_abort_sends_its_signal_once() {
+    let mut scene = Scene::running(Options::default());
+    scene.say(2000, Notice::WatchdogTrigger);
+    let stop = scene.happen(2100, Event::Command(Some(Control::Down)));
+    assert_eq!(
+        stop,
+        [Signal::TERM, Signal::CONT].map(|name| signal(RUN + 1, name))
+    );
+    assert_eq!(scene.due(), None);
+    scene.happen(2300, Event::Ended(identity(RUN + 1).pid, ABORTED));
+    scene.is(State::Stopped);
+}
+
+#[test]
+fn an_abort_is_followed_by_a_stop_under_the_next_supervise() {
+    let mut before = Scene::running(Options::default());
+    before.say(2000, Notice::WatchdogTrigger);
+    let mut scene = adopted(&before, Ready::Notify);
+    let stop = [Signal::TERM, Signal::CONT].map(|name| signal(RUN + 1, name));
+    assert_eq!(scene.pass(10_000), stop);
+    assert_eq!(adopted(&scene, Ready::Notify).due(), None);
 }
 
 #[test]

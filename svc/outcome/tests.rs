@@ -134,10 +134,17 @@ fn a_supervise_that_took_over_has_acted_when_its_fifo_is_empty() {
         unread: 0,
     };
     let asked = Asked::new(b"d", WaitFor::Command);
-    let taken_over = with(stopped(0), |_, record| {
-        record.supervise = Pid::from_raw(701)
-    });
-    for (drained, answer) in [(false, Answer::Pending), (true, Answer::Done)] {
+    let taken_over = |commands| {
+        with(stopped(commands), |_, record| {
+            record.supervise = Pid::from_raw(701);
+        })
+    };
+    for (commands, drained, answer) in [
+        (0, false, Answer::Pending),
+        (0, true, Answer::Lost),
+        (1, true, Answer::Done),
+    ] {
+        let taken_over = taken_over(commands);
         let now = Now {
             supervised: true,
             drained,

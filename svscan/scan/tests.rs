@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -106,15 +107,17 @@ impl World {
         for (id, _) in deleted {
             self.scan.step(Event::Deleted(id.clone()), self.now);
         }
-        let mut seen: Vec<Seen> = self
+        let mut seen: Vec<Rc<Seen>> = self
             .directories
             .iter()
             .filter(|(_, directory)| directory.linked && !directory.deleted)
-            .map(|(id, directory)| Seen {
-                name: OsString::from(directory.name.to_string()),
-                id: id.clone(),
-                priority: directory.priority,
-                essential: false,
+            .map(|(id, directory)| {
+                Rc::new(Seen {
+                    name: OsString::from(directory.name.to_string()),
+                    id: id.clone(),
+                    priority: directory.priority,
+                    essential: false,
+                })
             })
             .collect();
         self.listed = seen.iter().map(|service| service.id.clone()).collect();

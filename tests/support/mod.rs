@@ -15,6 +15,7 @@
     reason = "what a test does not expect ends it"
 )]
 
+pub mod scanning;
 pub mod service;
 pub mod supervised;
 

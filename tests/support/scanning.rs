@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use crate::support::{Running, Scratch, alive, eventually, kill, program, until};
+use super::{Running, Scratch, alive, eventually, kill, program, until};
 
 /// A run script of a service that only is there.
 pub const SLEEP: &str = "exec sleep 1000";

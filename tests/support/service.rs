@@ -165,7 +165,14 @@ impl Service {
         eventually(what, || {
             let status = self.status();
             match &status {
-                Some(seen) if holds(seen, seen.record.as_ref().unwrap()) => Ok(seen.clone()),
+                Some(seen)
+                    if seen
+                        .record
+                        .as_ref()
+                        .is_some_and(|record| holds(seen, record)) =>
+                {
+                    Ok(seen.clone())
+                }
                 Some(_) | None => Err(Box::new((status, self.messages()))),
             }
         })

@@ -162,9 +162,29 @@ impl Forged {
     }
 
     /// The supervise is gone, as its clients see it.
+    #[track_caller]
     pub fn vanish(&mut self) {
         self.ok = None;
+        until_unread(&self.dir.join("supervise/ok"));
     }
+
+    /// The supervise is gone for good.
+    #[track_caller]
+    pub fn end(mut self) {
+        self.vanish();
+        let control = self.dir.join("supervise/control");
+        drop(self);
+        until_unread(&control);
+    }
+}
+
+/// Waits until nobody has the FIFO open for reading: a child that another test has forked has it until
+/// its exec.
+#[track_caller]
+fn until_unread(fifo: &Path) {
+    until("a FIFO without a reader", || {
+        control::open_for_writing(fifo).is_err()
+    });
 }
 
 /// A status of this suite, seven seconds old; pid 0 is down.

@@ -1,0 +1,429 @@
+//! One log directory of the command line, there or not: its lines on their way to its files.
+//!
+//! Whatever happens to the directory (full disk, removed, replaced), nothing that was read is given
+//! up before it was written, unless its `config` says so; and no other directory waits for a
+//! directory that is gone.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use memchr::memchr_iter;
+
+use crate::line::{Layout, Lines, Output, Stamp};
+use crate::store::{Current, Fault};
+use crate::trouble::Trouble;
+use crate::udp::Udp;
+use crate::writer::{Settings, Writer};
+
+/// How long after a write it is looked whether the directory is still there.
+const CHECK_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked whether a missing directory is back.
+const GONE_WAIT: Duration = Duration::from_secs(1);
+/// Output is written when so many bytes are together.
+const OUTPUT_SIZE: usize = 64 * 1024;
+/// A file that lost its name is copied in pieces of this size in bytes.
+const REPLAY_SIZE: usize = 64 * 1024;
+
+/// What all directories use in turn.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Formatted lines.
+    file: Vec<u8>,
+    /// Lines for stderr.
+    pub(crate) stderr: Vec<u8>,
+    /// The socket.
+    udp: Udp,
+}
+
+/// A log directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    settings: Settings,
+    writer: Option<Writer>,
+    lines: Lines,
+    /// How much of the input that is being fed is done.
+    cursor: usize,
+    /// Formatted, and not written yet.
+    pending: Vec<u8>,
+    /// A file that lost its name with the directory, and how much of it is in the new one.
+    replay: Option<(Current, u64)>,
+    /// How many lines were dropped because the disk was full.
+    dropped: Option<u64>,
+    missing: Trouble,
+    check: Option<Instant>,
+}
+
+impl Directory {
+    /// A directory that is not open yet.
+    pub(crate) fn new(path: PathBuf, settings: Settings) -> Self {
+        Self {
+            path,
+            settings,
+            writer: None,
+            lines: Lines::new(),
+            cursor: 0,
+            pending: Vec::new(),
+            replay: None,
+            dropped: None,
+            missing: Trouble::new(GONE_WAIT, GONE_WAIT),
+            check: None,
+        }
+    }
+
+    /// Opens the directory; where that fails, says so once and tries again later.
+    pub(crate) fn open(&mut self, now: Instant) -> bool {
+        match Writer::open(&self.path, self.settings, now) {
+            Ok(writer) => {
+                self.writer = Some(writer);
+                self.is_back();
+                true
+            }
+            Err(fault) => {
+                self.is_missing(&fault, now);
+                false
+            }
+        }
+    }
+
+    fn is_missing(&mut self, fault: &Fault, now: Instant) {
+        if let Some(news) = self.missing.failed(fault.to_string(), now) {
+            self.settings.report.warning(news);
+        }
+    }
+
+    fn is_back(&mut self) {
+        if self.missing.over() {
+            let path = self.path.display();
+            self.settings
+                .report
+                .info(format_args!("log directory is back: {path}"));
+        }
+    }
+
+    /// New input is there: [`Self::feed`] begins at its beginning.
+    pub(crate) fn begin(&mut self) {
+        self.cursor = 0;
+    }
+
+    /// Takes what it can of `input`; says whether that is all. If not, it is called again with the
+    /// same input when a deadline has passed.
+    pub(crate) fn feed(
+        &mut self,
+        input: &[u8],
+        stamp: &Stamp,
+        shared: &mut Shared,
+        now: Instant,
+    ) -> bool {
+        if self.writer.is_none() {
+            self.lines.skip(input);
+            self.cursor = input.len();
+        }
+        loop {
+            if !self.flush(now) && !self.start_dropping() {
+                return false;
+            }
+            let rest = input.get(self.cursor..).unwrap_or_default();
+            if rest.is_empty() {
+                return true;
+            }
+            self.cursor += self.take(rest, stamp, shared, now);
+            self.check.get_or_insert(now + CHECK_WAIT);
+        }
+    }
+
+    /// Takes a piece of input: to the file as it is, or formatted; returns how much of it is done.
+    fn take(&mut self, input: &[u8], stamp: &Stamp, shared: &mut Shared, now: Instant) -> usize {
+        let Some(writer) = &mut self.writer else {
+            return input.len();
+        };
+        let layout = layout(writer, self.settings);
+        if layout.is_plain(stamp) && self.lines.may_pass() {
+            let done = match &mut self.dropped {
+                Some(count) => {
+                    *count += lines_in(input);
+                    input.len()
+                }
+                None => writer.append(&self.path, input, now),
+            };
+            self.lines.passed(input.get(..done).unwrap_or_default());
+            return done;
+        }
+        shared.file.clear();
+        let (udp, address) = (&mut shared.udp, writer.config.udp);
+        let mut output = Output {
+            file: &mut shared.file,
+            stderr: &mut shared.stderr,
+            send: &mut |datagram| address.is_some_and(|to| udp.send(datagram, to)),
+        };
+        let done = self
+            .lines
+            .format(&layout, input, stamp, OUTPUT_SIZE, &mut output);
+        self.put(&shared.file, now);
+        done
+    }
+
+    /// Writes formatted lines, or keeps them, or counts them.
+    fn put(&mut self, output: &[u8], now: Instant) {
+        let Some(writer) = &mut self.writer else {
+            return;
+        };
+        if let Some(count) = &mut self.dropped {
+            *count += lines_in(output);
+            return;
+        }
+        let done = writer.append(&self.path, output, now);
+        self.pending
+            .extend_from_slice(output.get(done..).unwrap_or_default());
+    }
+
+    /// Writes what is kept; says whether nothing is left, so that more can be taken.
+    fn flush(&mut self, now: Instant) -> bool {
+        let Some(writer) = &mut self.writer else {
+            return true;
+        };
+        if self.dropped.is_some() {
+            return true;
+        }
+        if writer.full.waits(now) {
+            return false;
+        }
+        loop {
+            let done = writer.append(&self.path, &self.pending, now);
+            self.pending.drain(..done);
+            if !self.pending.is_empty() {
+                return false;
+            }
+            let Some((old, offset)) = &mut self.replay else {
+                break;
+            };
+            self.pending.resize(REPLAY_SIZE, 0);
+            let read = old.read_at(&mut self.pending, *offset).unwrap_or(0);
+            self.pending.truncate(read);
+            *offset += u64::try_from(read).unwrap_or(0);
+            if read == 0 {
+                self.replay = None;
+                self.pending = Vec::new();
+            }
+        }
+        true
+    }
+
+    /// The disk is full: begins to drop lines, if that is allowed.
+    fn start_dropping(&mut self) -> bool {
+        let may_drop = self.writer.as_ref().is_some_and(Writer::may_drop);
+        if may_drop {
+            self.dropped = Some(lines_in(&self.pending));
+            self.pending = Vec::new();
+        }
+        may_drop
+    }
+
+    /// Tries to write how many lines were dropped; if that goes, no more are.
+    fn stop_dropping(&mut self, now: Instant) {
+        let (Some(count), Some(writer)) = (self.dropped, &mut self.writer) else {
+            return;
+        };
+        if writer.full.waits(now) {
+            return;
+        }
+        let cut = u64::from(self.lines.is_passing());
+        let begin = if writer.ends_line() { "" } else { "\n" };
+        let program = "svlogd: warning";
+        let report = format!(
+            "{begin}{program}: {} lines dropped: unable to write\n",
+            count + cut
+        );
+        if writer.append(&self.path, report.as_bytes(), now) == report.len() {
+            self.dropped = None;
+            self.lines.cut();
+        }
+    }
+
+    /// The input has ended: so does the line in progress.
+    pub(crate) fn finish(&mut self, shared: &mut Shared, now: Instant) {
+        let Some(writer) = &self.writer else {
+            return;
+        };
+        let layout = layout(writer, self.settings);
+        shared.file.clear();
+        let (udp, address) = (&mut shared.udp, writer.config.udp);
+        let mut output = Output {
+            file: &mut shared.file,
+            stderr: &mut shared.stderr,
+            send: &mut |datagram| address.is_some_and(|to| udp.send(datagram, to)),
+        };
+        self.lines.finish(&layout, &mut output);
+        if self.pending.is_empty() && self.replay.is_none() {
+            self.put(&shared.file, now);
+        } else {
+            self.pending.extend_from_slice(&shared.file);
+        }
+    }
+
+    /// Whether all that was taken is written.
+    pub(crate) fn is_flushed(&mut self, now: Instant) -> bool {
+        if self.dropped.is_some() {
+            self.stop_dropping(now);
+            return self.dropped.is_none();
+        }
+        self.flush(now) || self.start_dropping()
+    }
+
+    /// Closes the directory; what could not be written is said. Returns whether nothing was lost.
+    pub(crate) fn close(&mut self, unread: usize) -> bool {
+        let Some(writer) = &mut self.writer else {
+            return true;
+        };
+        let lost = self.pending.len() + unread.saturating_sub(self.cursor);
+        if lost > 0 || self.dropped.is_some() || self.replay.is_some() {
+            let path = self.path.display();
+            let lines = self.dropped.unwrap_or(0);
+            self.settings.report.warning(format_args!(
+                "leaving {path}: {lines} lines and {lost} bytes are not written"
+            ));
+            return false;
+        }
+        writer.close(&self.path);
+        true
+    }
+
+    /// HUP: reads `config` again, and opens all files again.
+    pub(crate) fn reopen(&mut self, now: Instant) {
+        let Some(writer) = &mut self.writer else {
+            self.open(now);
+            return;
+        };
+        writer.full.hurry(now);
+        if !writer.is_found(&self.path) {
+            self.replace(now);
+            return;
+        }
+        if let Err(fault) = writer.reopen(&self.path, now) {
+            self.is_missing(&fault, now);
+        }
+    }
+
+    /// ALRM: rotates.
+    pub(crate) fn rotate(&mut self, now: Instant) {
+        self.look(now);
+        if let Some(writer) = &mut self.writer {
+            writer.ask_to_rotate(&self.path, now);
+        }
+    }
+
+    /// Looks whether the directory is where it was.
+    pub(crate) fn look(&mut self, now: Instant) {
+        self.check = None;
+        let Some(writer) = &mut self.writer else {
+            return;
+        };
+        if writer.is_found(&self.path) {
+            self.is_back();
+        } else {
+            self.replace(now);
+        }
+    }
+
+    /// The directory's name leads elsewhere: goes there, and takes along what has no name any more.
+    fn replace(&mut self, now: Instant) {
+        let Some(writer) = &mut self.writer else {
+            return;
+        };
+        let known = writer.found_size;
+        let old = match writer.is_at(&self.path) {
+            Ok(true) => writer.replace_current(&self.path),
+            Ok(false) => Writer::open(&self.path, self.settings, now)
+                .map(|new| std::mem::replace(writer, new).into_current()),
+            Err(fault) => Err(fault),
+        };
+        match old {
+            Err(fault) => {
+                writer.gone = true;
+                self.check = Some(now + GONE_WAIT);
+                self.is_missing(&fault, now);
+            }
+            Ok(old) => {
+                self.is_back();
+                if let Some(writer) = &mut self.writer {
+                    writer.full.hurry(now);
+                }
+                if !old.is_deleted() {
+                    // It is where nobody looks for it: whether this works does not matter.
+                    old.seal().ok();
+                } else if self.replay.is_none() && old.size > known {
+                    self.replay = Some((old, known));
+                }
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if self.writer.is_none() {
+            if !self.missing.waits(now) {
+                self.open(now);
+            }
+            return;
+        }
+        if self.check.is_some_and(|check| check <= now) {
+            self.look(now);
+        }
+        self.stop_dropping(now);
+        if let Some(writer) = &mut self.writer {
+            writer.tick(&self.path, now);
+        }
+        if self.replay.is_some() {
+            self.flush(now);
+        }
+    }
+
+    /// When [`Self::tick`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.writer {
+            None => self.missing.deadline(),
+            Some(writer) => writer.deadline().into_iter().chain(self.check).min(),
+        }
+    }
+
+    /// A child has ended; `start_next` if the processor may be run again.
+    pub(crate) fn reap(&mut self, now: Instant, start_next: bool) {
+        if let Some(writer) = &mut self.writer {
+            writer.reap(&self.path, now, start_next);
+        }
+    }
+
+    /// Whether a child works for it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.writer.as_ref().is_some_and(Writer::is_busy)
+    }
+
+    /// The program ends: its children have no time to lose.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if let Some(writer) = &mut self.writer {
+            writer.hurry(&self.path, now);
+        }
+    }
+
+    /// Asks its processor to end.
+    pub(crate) fn terminate(&self) {
+        if let Some(writer) = &self.writer {
+            writer.processor.terminate();
+        }
+    }
+}
+
+fn layout(writer: &Writer, settings: Settings) -> Layout<'_> {
+    Layout {
+        prefix: &writer.config.prefix,
+        rules: &writer.config.rules,
+        len: settings.len,
+        udp: writer.config.udp.is_some(),
+        udp_only: writer.config.udp_only,
+    }
+}
+
+/// How many lines end in `bytes`.
+fn lines_in(bytes: &[u8]) -> u64 {
+    u64::try_from(memchr_iter(b'\n', bytes).count()).unwrap_or(u64::MAX)
+}

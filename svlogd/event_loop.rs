@@ -1,0 +1,292 @@
+//! The loop: input to the directories, signals and deadlines to whom they concern.
+//!
+//! A turn: deadlines that have passed, signals, then input; nothing is read before what was read is
+//! written.
+
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use servicedir::report::{Failure, Reporter, exit};
+use servicedir::signal::Signal;
+use servicedir::tai64n::Tai64n;
+
+use crate::directory::{Directory, Shared};
+use crate::input::{Input, Waiter};
+use crate::line::{Replacement, Stamp};
+use crate::stamp::Stamper;
+
+/// How much is read at once, in bytes: what a pipe holds.
+const BUFFER_SIZE: usize = 64 * 1024;
+/// After TERM, so long the rest of an unfinished line is waited for.
+const LAST_LINE_WAIT: Duration = Duration::from_millis(200);
+
+/// How far the end is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Input is read.
+    Reading,
+    /// TERM came: what the pipe held then is read, and the rest of the line, until `latest`.
+    Draining { left: usize, latest: Instant },
+    /// No more is read.
+    Ended,
+}
+
+/// The state of the program.
+pub(crate) struct EventLoop {
+    report: Reporter,
+    verbose: bool,
+    waiter: Waiter,
+    directories: Vec<Directory>,
+    shared: Shared,
+    stamper: Option<Stamper>,
+    stamp: Stamp,
+    replacement: Option<Replacement>,
+    buffer: Vec<u8>,
+    /// How much of the buffer is input.
+    filled: usize,
+    /// Whether the input read last ended in mid-line.
+    mid_line: bool,
+    phase: Phase,
+    terminated: bool,
+}
+
+impl EventLoop {
+    /// A loop over these directories.
+    pub(crate) fn new(
+        report: Reporter,
+        verbose: bool,
+        waiter: Waiter,
+        directories: Vec<Directory>,
+        stamper: Option<Stamper>,
+        replacement: Option<Replacement>,
+    ) -> Self {
+        Self {
+            report,
+            verbose,
+            waiter,
+            directories,
+            shared: Shared::default(),
+            stamper,
+            stamp: Stamp::default(),
+            replacement,
+            buffer: vec![0; BUFFER_SIZE],
+            filled: 0,
+            mid_line: false,
+            phase: Phase::Reading,
+            terminated: false,
+        }
+    }
+
+    /// Runs until the input ends or TERM comes.
+    pub(crate) fn run(&mut self) -> Result<u8, Failure> {
+        while self.phase != Phase::Ended {
+            let now = self.turn();
+            let fed = self.feed(now);
+            if !fed && self.terminated {
+                // The disk is full and someone wants the program to end: what cannot be written
+                // stays in the pipe, as far as it was not read.
+                break;
+            }
+            if fed {
+                self.read(now)?;
+            } else {
+                self.waiter.poll(false, self.deadline(), now);
+                self.signals();
+            }
+        }
+        self.end()
+    }
+
+    /// Deadlines and signals.
+    fn turn(&mut self) -> Instant {
+        let now = Instant::now();
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            for directory in &mut self.directories {
+                directory.tick(now);
+            }
+        }
+        now
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.directories
+            .iter()
+            .filter_map(Directory::deadline)
+            .min()
+    }
+
+    /// Gives the input that was read to every directory; says whether all took all of it.
+    fn feed(&mut self, now: Instant) -> bool {
+        let input = self.buffer.get(..self.filled).unwrap_or_default();
+        let mut fed = true;
+        for directory in &mut self.directories {
+            fed &= directory.feed(input, &self.stamp, &mut self.shared, now);
+        }
+        self.alert();
+        if fed && self.filled > 0 {
+            self.filled = 0;
+            for directory in &mut self.directories {
+                directory.begin();
+            }
+        }
+        fed
+    }
+
+    /// Writes the lines for stderr. A stderr that takes nothing is no reason to stop logging.
+    fn alert(&mut self) {
+        let mut rest = self.shared.stderr.as_slice();
+        while !rest.is_empty() {
+            match rustix::io::write(rustix::stdio::stderr(), rest) {
+                Ok(written @ 1..) => rest = rest.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        self.shared.stderr.clear();
+    }
+
+    /// Waits for input, a signal or a deadline.
+    fn read(&mut self, now: Instant) -> Result<(), Failure> {
+        let deadline = self.deadline();
+        let input = match self.phase {
+            Phase::Reading => self.waiter.read(&mut self.buffer, deadline, now),
+            Phase::Draining { left, latest } => self.drain(left, latest, now),
+            Phase::Ended => Ok(Input::End),
+        };
+        match input {
+            Ok(Input::Bytes(read)) => self.received(read),
+            Ok(Input::End) => self.phase = Phase::Ended,
+            Ok(Input::Woken) => self.signals(),
+            Err(errno) => {
+                self.end()?;
+                return Err(Failure::system("unable to read from stdin", errno));
+            }
+        }
+        Ok(())
+    }
+
+    /// Input came: it has the time of its arrival, and its characters are replaced.
+    fn received(&mut self, read: usize) {
+        self.filled = read;
+        let input = self.buffer.get_mut(..read).unwrap_or_default();
+        self.mid_line = input.last().is_some_and(|last| *last != b'\n');
+        if let Some(replacement) = &self.replacement {
+            replacement.apply(input);
+        }
+        if let Some(stamper) = &mut self.stamper {
+            self.stamp = Stamp(Some(*stamper.stamp(Tai64n::now())));
+        }
+        if let Phase::Draining { left, .. } = &mut self.phase {
+            *left = left.saturating_sub(read);
+        }
+    }
+
+    /// Reads what the pipe held when TERM came, then byte by byte to the end of the line.
+    fn drain(&mut self, left: usize, latest: Instant, now: Instant) -> Result<Input, Errno> {
+        if left == 0 && (!self.mid_line || now >= latest) {
+            return Ok(Input::End);
+        }
+        // Not a byte beyond the line: the next logger finds the rest.
+        let size = left.clamp(1, self.buffer.len());
+        if !self.waiter.poll(true, Some(latest), now) {
+            if now >= latest {
+                return Ok(Input::End);
+            }
+            return Ok(Input::Woken);
+        }
+        let buffer = self.buffer.get_mut(..size).unwrap_or_default();
+        self.waiter.read_ready(buffer)
+    }
+
+    /// Obeys the signals that came.
+    fn signals(&mut self) {
+        let (mut hup, mut alarm, mut term, mut child) = (false, false, false, false);
+        self.waiter.signals(|signal| {
+            hup |= signal == Signal::HUP;
+            alarm |= signal == Signal::ALRM;
+            term |= signal == Signal::TERM;
+            child |= signal == Signal::CHLD;
+        });
+        let now = Instant::now();
+        for (came, name) in [(hup, "HUP"), (alarm, "ALRM"), (term, "TERM")] {
+            if came && self.verbose {
+                self.report.info(format_args!("{name} received"));
+            }
+        }
+        let start_next = !self.terminated && !term;
+        for directory in &mut self.directories {
+            if child {
+                directory.reap(now, start_next);
+            }
+            if hup {
+                directory.reopen(now);
+            }
+            if alarm {
+                directory.rotate(now);
+            }
+            if term && self.terminated {
+                directory.terminate();
+            }
+        }
+        if term {
+            self.terminated = true;
+            if self.phase == Phase::Reading {
+                self.phase = Phase::Draining {
+                    left: self.waiter.waiting(),
+                    latest: now + LAST_LINE_WAIT,
+                };
+            }
+        }
+    }
+
+    /// Writes what is left, closes the directories, and waits for their children.
+    fn end(&mut self) -> Result<u8, Failure> {
+        let now = Instant::now();
+        for directory in &mut self.directories {
+            directory.look(now);
+            directory.finish(&mut self.shared, now);
+        }
+        self.alert();
+        self.flush();
+        let mut whole = true;
+        for directory in &mut self.directories {
+            whole &= directory.close(self.filled);
+        }
+        self.wait_for_children();
+        if whole {
+            Ok(exit::DONE)
+        } else {
+            Err(Failure::new(exit::SYSTEM, "not all lines were written"))
+        }
+    }
+
+    /// Tries to write what is left until it is written or TERM comes.
+    fn flush(&mut self) {
+        loop {
+            let now = self.turn();
+            let mut flushed = true;
+            for directory in &mut self.directories {
+                flushed &= directory.is_flushed(now);
+            }
+            if flushed || self.terminated {
+                return;
+            }
+            self.waiter.poll(false, self.deadline(), now);
+            self.signals();
+        }
+    }
+
+    fn wait_for_children(&mut self) {
+        loop {
+            let now = Instant::now();
+            for directory in &mut self.directories {
+                directory.hurry(now);
+            }
+            if !self.directories.iter().any(Directory::is_busy) {
+                return;
+            }
+            self.waiter.poll(false, None, now);
+            self.signals();
+        }
+    }
+}

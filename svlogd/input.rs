@@ -1,0 +1,170 @@
+//! What the event loop waits for: stdin, signals, and the next deadline.
+//!
+//! While there is nothing but input, a turn is one read(2): signals and the deadline's timer end it
+//! (`wake.rs`).
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigEvent, SigevNotify, Signal as NixSignal};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use servicedir::signal::{SelfPipe, Signal};
+
+use crate::wake::Interruptible;
+
+/// The signal of the deadline's timer, which nobody else sends.
+const TIMER: NixSignal = NixSignal::SIGVTALRM;
+
+/// What a read brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Input {
+    /// So many bytes.
+    Bytes(usize),
+    /// The end.
+    End,
+    /// Nothing: a signal came, or the deadline has passed.
+    Woken,
+}
+
+/// Stdin, the signals, and a timer.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    stdin: Interruptible,
+    signals: SelfPipe,
+    timer: Timer,
+    armed: Option<Instant>,
+}
+
+impl Waiter {
+    /// Catches what svlogd obeys.
+    pub(crate) fn new() -> io::Result<Self> {
+        let timer_signal = Signal::from_number(TIMER as i32).ok_or(io::ErrorKind::InvalidInput)?;
+        let file_size = Signal::from_number(libc::SIGXFSZ).ok_or(io::ErrorKind::InvalidInput)?;
+        let caught = [
+            Signal::HUP,
+            Signal::ALRM,
+            Signal::TERM,
+            Signal::CHLD,
+            timer_signal,
+        ];
+        // A file that may not grow is a failed write, not the end of the process.
+        let signals = SelfPipe::catching(&[caught.as_slice(), &[file_size]].concat())?;
+        let stdin = Interruptible::new(rustix::stdio::stdin(), &caught)?;
+        let event = SigEvent::new(SigevNotify::SigevSignal {
+            signal: TIMER,
+            si_value: 0,
+        });
+        let timer = Timer::new(ClockId::CLOCK_MONOTONIC, event)?;
+        Ok(Self {
+            stdin,
+            signals,
+            timer,
+            armed: None,
+        })
+    }
+
+    /// Calls `each` for every signal that came.
+    pub(crate) fn signals(&self, each: impl FnMut(Signal)) {
+        self.signals.take(each);
+    }
+
+    /// Waits for input until the deadline.
+    pub(crate) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Result<Input, Errno> {
+        if !self.arm(deadline, now) {
+            return Ok(Input::Woken);
+        }
+        match rustix::io::read(&self.stdin, &mut *buffer) {
+            Ok(0) => Ok(Input::End),
+            Ok(read) => Ok(Input::Bytes(read)),
+            Err(Errno::INTR) => Ok(Input::Woken),
+            Err(Errno::AGAIN) => self.interrupted(deadline, now),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// A read ended without input: because of a signal, or because someone made stdin non-blocking.
+    fn interrupted(&mut self, deadline: Option<Instant>, now: Instant) -> Result<Input, Errno> {
+        self.stdin
+            .restore()
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        // With a signal, its byte is in the self-pipe and this returns at once.
+        self.poll(true, deadline, now);
+        Ok(Input::Woken)
+    }
+
+    /// Waits until the deadline, a signal, or, if `input`, there is something to read.
+    /// Says whether there is something to read.
+    pub(crate) fn poll(&self, input: bool, deadline: Option<Instant>, now: Instant) -> bool {
+        let wait = deadline.map(|deadline| timespec(deadline.saturating_duration_since(now)));
+        let signals = PollFd::new(&self.signals, PollFlags::IN);
+        let stdin = PollFd::new(self.stdin.source(), PollFlags::IN);
+        let mut fds = [signals, stdin];
+        let (fds, _) = fds.split_at_mut(if input { 2 } else { 1 });
+        // A failure is EINTR: a turn like any other.
+        let ready = poll(fds, wait.as_ref()).is_ok();
+        ready && fds.get(1).is_some_and(|stdin| !stdin.revents().is_empty())
+    }
+
+    /// Reads without waiting for more than one poll found to be there.
+    pub(crate) fn read_ready(&mut self, buffer: &mut [u8]) -> Result<Input, Errno> {
+        match rustix::io::read(self.stdin.source(), &mut *buffer) {
+            Ok(0) => Ok(Input::End),
+            Ok(read) => Ok(Input::Bytes(read)),
+            Err(Errno::INTR | Errno::AGAIN) => Ok(Input::Woken),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// How many bytes stdin holds, where it is something that is gone once its readers are: a pipe
+    /// or a socket.
+    pub(crate) fn waiting(&self) -> usize {
+        use rustix::fs::{FileType, fstat};
+        let stdin = self.stdin.source();
+        let kind = fstat(stdin).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        if !matches!(kind, Ok(FileType::Fifo | FileType::Socket)) {
+            return 0;
+        }
+        let bytes = rustix::io::ioctl_fionread(stdin).unwrap_or(0);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Sets the timer so that it wakes a read at the deadline; false if that has passed.
+    ///
+    /// A timer that comes too early wakes for nothing once, and costs less than setting it anew.
+    fn arm(&mut self, deadline: Option<Instant>, now: Instant) -> bool {
+        let Some(deadline) = deadline else {
+            return true;
+        };
+        if deadline <= now {
+            return false;
+        }
+        if self
+            .armed
+            .is_some_and(|armed| armed <= deadline && armed > now)
+        {
+            return true;
+        }
+        let wait = TimeSpec::from_duration(deadline - now);
+        let set = self
+            .timer
+            .set(Expiration::OneShot(wait), TimerSetTimeFlags::empty());
+        self.armed = set.is_ok().then_some(deadline);
+        true
+    }
+}
+
+fn timespec(wait: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(wait.subsec_nanos()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Old files are brought to the disk by a child, so that logging does not wait for the disk.
+//!
+//! A file that was rotated is `@….u` until fsync(2) has returned and its mode says so; then it is
+//! `@….s`. Files that are deleted before their turn comes cost nothing.
+#![allow(
+    unsafe_code,
+    reason = "fork(2), and what its child does before it ends"
+)]
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use servicedir::tai64n::Tai64n;
+
+use crate::store::{is_deleted, mark};
+
+/// So many files may wait for the disk; beyond that, logging waits for it.
+const MOST_WAITING: usize = 16;
+/// A file waits so long before it is brought to the disk. In a flood that fills all files of a
+/// directory within that time, those that are deleted meanwhile never go there.
+const DELAY: Duration = Duration::from_millis(100);
+
+/// A file to bring to the disk.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The file.
+    pub(crate) file: OwnedFd,
+    /// Its name's label.
+    pub(crate) label: Tai64n,
+}
+
+/// The files of one directory that are not on the disk yet.
+#[derive(Debug, Default)]
+pub(crate) struct Sealer {
+    child: Option<Pid>,
+    /// What the child works on.
+    working: Vec<Job>,
+    waiting: Vec<Job>,
+    /// When a child is to be started for those that wait.
+    due: Option<Instant>,
+}
+
+impl Sealer {
+    /// Takes a file. Returns the labels of files that are on the disk now.
+    pub(crate) fn add(&mut self, job: Job, now: Instant) -> Vec<Tai64n> {
+        self.waiting.push(job);
+        self.due.get_or_insert(now + DELAY);
+        if self.waiting.len() <= MOST_WAITING {
+            return Vec::new();
+        }
+        self.waiting.retain(|job| !is_deleted(&job.file));
+        if self.waiting.len() <= MOST_WAITING {
+            return Vec::new();
+        }
+        if self.child.is_none() {
+            return self.start();
+        }
+        seal_here(self.waiting.drain(..1))
+    }
+
+    /// Starts a child if one is due. Returns the labels of files that are on the disk now.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Tai64n> {
+        if self.child.is_none() && self.due.is_some_and(|due| due <= now) {
+            return self.start();
+        }
+        Vec::new()
+    }
+
+    /// When [`Self::tick`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due.filter(|_| self.child.is_none())
+    }
+
+    /// The program ends: what waits is due.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.due = self.due.map(|_| now);
+    }
+
+    /// Whether files are on their way to the disk.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.child.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Looks whether the child has ended. Returns the labels of files that are on the disk now.
+    pub(crate) fn reap(&mut self) -> Vec<Tai64n> {
+        let Some(child) = self.child else {
+            return Vec::new();
+        };
+        let done = match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return Vec::new(),
+            Ok(WaitStatus::Exited(_, 0)) => labels(&self.working),
+            // What it did not do is done here: rather late than not at all.
+            Ok(_) | Err(_) => seal_here(self.working.drain(..)),
+        };
+        self.child = None;
+        self.working.clear();
+        done
+    }
+
+    /// Starts a child for all that waits; without one, does it here.
+    fn start(&mut self) -> Vec<Tai64n> {
+        self.due = None;
+        let mut jobs = std::mem::take(&mut self.waiting);
+        jobs.retain(|job| !is_deleted(&job.file));
+        if jobs.is_empty() {
+            return Vec::new();
+        }
+        // SAFETY: the process has one thread; the child calls only fsync, fchmod, close_range and
+        // _exit, and returns to nobody.
+        match unsafe { fork() } {
+            Ok(ForkResult::Child) => seal_and_exit(&jobs),
+            Ok(ForkResult::Parent { child }) => {
+                self.child = Some(child);
+                self.working = jobs;
+                Vec::new()
+            }
+            Err(_) => seal_here(jobs.into_iter()),
+        }
+    }
+}
+
+fn labels(jobs: &[Job]) -> Vec<Tai64n> {
+    jobs.iter().map(|job| job.label).collect()
+}
+
+/// Brings files to the disk while the caller waits; returns the labels of those that went.
+fn seal_here(jobs: impl Iterator<Item = Job>) -> Vec<Tai64n> {
+    jobs.filter(|job| mark(&job.file).is_ok())
+        .map(|job| job.label)
+        .collect()
+}
+
+/// The child: it keeps nothing but its files, above all no lock.
+fn seal_and_exit(jobs: &[Job]) -> ! {
+    let mut first = 0;
+    let mut keep: Vec<RawFd> = jobs.iter().map(|job| job.file.as_raw_fd()).collect();
+    keep.sort_unstable();
+    for fd in keep.into_iter().filter_map(|fd| u32::try_from(fd).ok()) {
+        if first < fd {
+            close_between(first, fd - 1);
+        }
+        first = fd + 1;
+    }
+    close_between(first, u32::MAX);
+    let failed = jobs.iter().any(|job| mark(&job.file).is_err());
+    // SAFETY: ends the process at once; no destructor or exit handler of the parent's runs.
+    unsafe { libc::_exit(i32::from(failed)) }
+}
+
+fn close_between(first: u32, last: u32) {
+    // SAFETY: nothing in this child uses the descriptors that are closed: it only calls fsync and
+    // fchmod on the files that it keeps, and _exit.
+    let failed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    // A kernel before 5.9 keeps them open until the child has ended: milliseconds.
+    let _ = failed;
+}
