@@ -35,9 +35,11 @@ impl EventLoop {
             return;
         };
         let folder = Path::new(&unit.name);
+        // A link to the service itself is no log of it.
+        let other = |log: &Id| (log.dev, log.ino) != (id.dev, id.ino);
         let logs = Logs {
-            out: log_id(&folder.join(LOG)),
-            err: log_id(&folder.join(ERRLOG)),
+            out: log_id(&folder.join(LOG)).filter(other),
+            err: log_id(&folder.join(ERRLOG)).filter(other),
         };
         let old: Vec<(Stream, Id)> = unit
             .logs()
