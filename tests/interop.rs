@@ -212,7 +212,7 @@ fn runits_sv_sees_finish_term_and_a_service_that_will_not_start() {
     });
     succeeds("sv", cwd, &["kill", "foo"]);
     until("finish", || status("foo").starts_with("finish: foo: (pid "));
-    until("finish's arguments", || {
+    until("what finish was told", || {
         scratch.read("foo/finished") == "-1 9\n"
     });
     scratch.file("foo/go", "");
