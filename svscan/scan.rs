@@ -284,7 +284,8 @@ impl Scan {
     }
 
     /// A service is about to be started: its logs are looked at afresh. The supervise of a log whose
-    /// directory was replaced is stopped, and its successor waits for that.
+    /// directory was replaced is stopped, and its successor waits for that; unless other services still
+    /// write to it, as all instances of a directory do.
     fn logs(&mut self, id: &Id, logs: Logs, now: Instant) {
         let Some(unit) = self.units.get_mut(id) else {
             return;
@@ -296,13 +297,17 @@ impl Scan {
         let old = std::mem::replace(known, logs.clone());
         for (folder, old, log) in [("log", old.out, logs.out), ("errlog", old.err, logs.err)] {
             let Some(log) = log else { continue };
-            let after = old.filter(|old| *old != log);
+            let after = old.filter(|old| *old != log && self.writers(old).next().is_none());
             if let Some(old) = &after {
                 self.change(old, |unit| unit.doom = Doom::Deleted);
             }
             let mut path = name.clone();
             path.push("/");
             path.push(folder);
+            if let Some(instance) = &log.instance {
+                path.push("@");
+                path.push(instance);
+            }
             self.units.entry(log).or_insert_with(|| Unit {
                 after,
                 ..Unit::new(path, Role::Log, priority, now)

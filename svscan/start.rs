@@ -35,9 +35,10 @@ impl EventLoop {
             return;
         };
         let folder = Path::new(&unit.name);
+        let instance = id.instance.as_deref();
         let logs = Logs {
-            out: log_id(&folder.join(LOG)),
-            err: log_id(&folder.join(ERRLOG)),
+            out: log_id(folder, LOG, instance),
+            err: log_id(folder, ERRLOG, instance),
         };
         let old: Vec<(Stream, Id)> = unit
             .logs()
@@ -48,9 +49,11 @@ impl EventLoop {
                 Stream::Out => &logs.out,
                 Stream::Err => &logs.err,
             };
-            // The service writes to the pipe that it has: it goes to the directory's successor.
+            // The service writes to the pipe that it has: it goes to the directory's successor. That of a
+            // log that others write to stays theirs.
             if let Some(new) = new
                 && *new != log
+                && self.scan.writers(&log).all(|(writer, _)| writer == id)
                 && let Some(pipe) = self.pipes.remove(&log)
             {
                 self.pipes.insert(new.clone(), pipe);
