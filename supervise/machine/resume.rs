@@ -79,7 +79,10 @@ impl Machine {
     /// went: the stop is said again.
     fn resume_run(&mut self, run: Run, now: Moment) {
         let unheard = match run.stage {
-            Stage::Stopping { then, .. } if !run.term_sent => Some(then),
+            Stage::Stopping {
+                then: then @ (Then::Stop | Then::Start),
+                ..
+            } if !run.term_sent => Some(then),
             Stage::Starting | Stage::Running | Stage::Stopping { .. } => None,
         };
         self.state = State::Run(Box::new(run));
@@ -122,7 +125,6 @@ impl Machine {
             | status::State::Exited
             | status::State::Fatal => Stage::Starting,
         };
-        run.resume_stop(now.clock);
         run.check = match self.options.check_interval {
             Some(interval) if run.stage == Stage::Running => Check::Due {
                 at: now.clock + interval,

@@ -93,7 +93,7 @@ impl Machine {
         self.history.last_end = Some(End::NotStarted(errno));
         let next = self.failed_start(now);
         self.actions.push_back(Action::Warn(format!(
-            "unable to start run: {}{}",
+            "unable to fork: {}{}",
             Why(errno),
             next.in_words(now)
         )));

@@ -21,7 +21,7 @@ fn a_fork_that_fails_is_a_failed_start_and_tried_again() {
     );
     assert_eq!(
         world.warnings,
-        ["unable to fork: try again; next try in 1s"]
+        ["unable to start run: try again; next try in 1s"]
     );
     assert_eq!(world.record().last_end, Some(End::NotStarted(libc::EAGAIN)));
     assert_eq!(world.record().total_starts, 0);
