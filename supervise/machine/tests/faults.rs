@@ -45,10 +45,9 @@ fn forks_that_fail_lead_to_fatal() {
         world.record().reason,
         "2 failed starts, the last: unable to fork: try again"
     );
-    // Said at the first; the second is told by the reason.
     assert_eq!(
         world.warnings,
-        ["unable to fork: try again; next try in 1s"]
+        ["given up after 2 failed starts, the last: unable to fork: try again"]
     );
 }
 
