@@ -19,6 +19,7 @@
 //! process. A command is never lost: what cannot be done now is kept in the state as what follows.
 
 mod down;
+mod notice;
 mod record;
 mod resume;
 mod run;

@@ -122,7 +122,6 @@ impl Machine {
             | status::State::Exited
             | status::State::Fatal => Stage::Starting,
         };
-        run.resume_stop(now.clock);
         run.check = match self.options.check_interval {
             Some(interval) if run.stage == Stage::Running => Check::Due {
                 at: now.clock + interval,

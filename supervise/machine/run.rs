@@ -5,22 +5,18 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 use servicedir::options::{Options, Ready};
 use servicedir::process::Identity;
-use servicedir::report::Why;
 use servicedir::signal::Signal;
 use servicedir::status::End;
 
+use super::notice::Watchdog;
 use super::{Machine, State};
-use crate::event::{Action, Job, Moment, Notice, Purpose};
+use crate::event::{Action, Job, Moment, Purpose};
 
 /// How often `check` is run until it says that the service is ready.
 const CHECK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A `check` that runs longer is killed, and has failed.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a service may take to end by ABRT before it is stopped. An ABRT that is still pending when
-/// a TERM comes is lost, with the core file that it should leave: the kernel lets TERM win.
-const ABORT_FIRST: Duration = Duration::from_secs(1);
 
 /// A run that is there.
 #[derive(Clone, Debug)]
@@ -36,11 +32,11 @@ pub(super) struct Run {
     pub(super) term_sent: bool,
     pub(super) ready: bool,
     /// A start that is not ready by then has failed.
-    ready_by: Option<Instant>,
+    pub(super) ready_by: Option<Instant>,
     pub(super) check: Check,
-    watchdog: Option<Watchdog>,
+    pub(super) watchdog: Option<Watchdog>,
     /// The stop signal of the stop that goes on is sent then.
-    stop_at: Option<Instant>,
+    pub(super) stop_at: Option<Instant>,
 }
 
 /// How far it is.
@@ -81,13 +77,6 @@ pub(super) enum Check {
         kill_at: Option<Instant>,
         failures: u32,
     },
-}
-
-/// The service promised to be heard of in this interval.
-#[derive(Clone, Copy, Debug)]
-struct Watchdog {
-    interval: Duration,
-    until: Instant,
 }
 
 impl Check {
@@ -139,30 +128,6 @@ impl Run {
         }
     }
 
-    /// A run that another supervise started has its limits from now on: it may have been granted more
-    /// time, and may have told so, and fed its watchdog, while nobody was there to hear it.
-    pub(super) fn resume_limits(
-        &mut self,
-        options: &Options,
-        watchdog: Option<Duration>,
-        now: Instant,
-    ) {
-        self.ready_by = ready_by(options, now);
-        if options.ready == Ready::Notify {
-            self.watch(watchdog, now);
-        }
-    }
-
-    /// A stop that had not come to its signal yet goes on.
-    pub(super) fn resume_stop(&mut self, now: Instant) {
-        self.stop_at = Some(now).filter(|_| self.is_stopping() && !self.term_sent);
-    }
-
-    /// In what interval it has promised to feed its watchdog.
-    pub(super) fn watchdog_interval(&self) -> Option<Duration> {
-        self.watchdog.map(|watchdog| watchdog.interval)
-    }
-
     pub(super) fn is_stopping(&self) -> bool {
         matches!(self.stage, Stage::Stopping { .. })
     }
@@ -203,19 +168,12 @@ impl Run {
         earliest([self.check.deadline(), self.watchdog_due(), None])
     }
 
-    /// A paused service cannot feed its watchdog.
-    fn watchdog_due(&self) -> Option<Instant> {
-        self.watchdog
-            .filter(|_| !self.paused)
-            .map(|watchdog| watchdog.until)
-    }
-
     fn check_kill(&self) -> Option<Instant> {
         self.check.process().and_then(|_| self.check.deadline())
     }
 }
 
-fn ready_by(options: &Options, now: Instant) -> Option<Instant> {
+pub(super) fn ready_by(options: &Options, now: Instant) -> Option<Instant> {
     options
         .readysecs
         .filter(|_| options.ready != Ready::Startsecs)
@@ -227,17 +185,11 @@ fn earliest(deadlines: [Option<Instant>; 3]) -> Option<Instant> {
 }
 
 impl Machine {
-    fn run(&mut self) -> Option<&mut Run> {
-        match &mut self.state {
-            State::Run(run) => Some(run),
-            State::Stopped
-            | State::Loading(_)
-            | State::Preparing { .. }
-            | State::Finish(_)
-            | State::Backoff { .. }
-            | State::Exited { .. }
-            | State::Fatal => None,
-        }
+    pub(super) fn run(&mut self) -> Option<&mut Run> {
+        let State::Run(run) = &mut self.state else {
+            return None;
+        };
+        Some(run)
     }
 
     pub(super) fn executed(&mut self) {
@@ -422,31 +374,8 @@ impl Machine {
         }
     }
 
-    fn warn(&mut self, message: &str) {
+    pub(super) fn warn(&mut self, message: &str) {
         self.actions.push_back(Action::Warn(message.to_owned()));
-    }
-
-    /// ABRT, and CONT for one that stands still; then a stop, if that was not its end.
-    fn watchdog_expired(&mut self, now: Moment) {
-        self.warn("the watchdog was not fed in time: aborted");
-        let wait = self.options.stopwaitsecs;
-        let Some(run) = self.run() else { return };
-        let then = match run.stage {
-            Stage::Starting => Then::FailedStart,
-            Stage::Running | Stage::Stopping { .. } => Then::Unexpected,
-        };
-        let kill_at = wait.and_then(|wait| now.clock.checked_add(wait.saturating_add(ABORT_FIRST)));
-        run.watchdog = None;
-        run.stop_at = Some(now.clock + ABORT_FIRST);
-        run.stage = Stage::Stopping { kill_at, then };
-        let to = run.process.pid;
-        for signal in [Signal::ABRT, Signal::CONT] {
-            self.actions.push_back(Action::Signal {
-                to,
-                signal,
-                group: false,
-            });
-        }
     }
 
     /// `./check` runs.
@@ -519,98 +448,6 @@ impl Machine {
                 format!("check failed {failures} times in a row, the last: {end}; restarted");
             self.warn(&message);
             self.stop(Then::Unexpected, now);
-        }
-    }
-
-    /// The service told something of itself.
-    pub(super) fn notice(&mut self, notice: Notice, now: Moment) {
-        if let Notice::MainPid(process) = notice {
-            return self.change_main(process);
-        }
-        let Self {
-            state: State::Run(run),
-            history,
-            ..
-        } = self
-        else {
-            return;
-        };
-        match notice {
-            Notice::Ready if !run.ready => {
-                run.ready = true;
-                history.ready_stamp = now.label;
-            }
-            Notice::Reloading | Notice::Stopping if run.ready => {
-                run.ready = false;
-                history.ready_stamp = now.label;
-            }
-            Notice::Ready | Notice::Reloading | Notice::Stopping => {}
-            Notice::Status(text) => history.message = text,
-            Notice::Errno(errno) => history.message = Why(errno).to_string(),
-            Notice::MainPid(_) => {}
-            Notice::WatchdogInterval(interval) => run.watch(interval, now.clock),
-            Notice::WatchdogFed => run.watch(run.watchdog_interval(), now.clock),
-            Notice::WatchdogTrigger if !run.is_stopping() => self.watchdog_expired(now),
-            Notice::WatchdogTrigger => {}
-            Notice::Extend(time) => run.extend(now.clock.checked_add(time)),
-        }
-    }
-
-    /// Another process is the service now. What is under way is for it: the control scripts that stand
-    /// for a signal, and a stop that has gone to the one before.
-    fn change_main(&mut self, process: Identity) {
-        let (signal, group) = (self.options.stopsignal, self.options.stopasgroup);
-        let Some(run) = self.run() else { return };
-        let before = std::mem::replace(&mut run.process, process).pid;
-        let stopped = run.is_stopping() && run.term_sent;
-        for (_, purpose) in &mut self.scripts {
-            match purpose {
-                Purpose::InsteadOf { run, .. } | Purpose::Stop { run } if *run == before => {
-                    *run = process.pid;
-                }
-                Purpose::InsteadOf { .. }
-                | Purpose::Stop { .. }
-                | Purpose::Start
-                | Purpose::After => {}
-            }
-        }
-        if stopped {
-            for signal in [signal, Signal::CONT] {
-                self.actions.push_back(Action::Signal {
-                    to: process.pid,
-                    signal,
-                    group,
-                });
-            }
-        }
-    }
-}
-
-impl Run {
-    fn go_on(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.paused, false) {
-            self.watch(self.watchdog_interval(), now);
-        }
-    }
-
-    fn watch(&mut self, interval: Option<Duration>, now: Instant) {
-        self.watchdog = interval.and_then(|interval| {
-            Some(Watchdog {
-                interval,
-                until: now.checked_add(interval)?,
-            })
-        });
-    }
-
-    /// `EXTEND_TIMEOUT_USEC`: what is limited may take until then, if it may not take longer already.
-    fn extend(&mut self, until: Option<Instant>) {
-        let limit = match &mut self.stage {
-            Stage::Starting => &mut self.ready_by,
-            Stage::Stopping { kill_at, .. } => kill_at,
-            Stage::Running => return,
-        };
-        if limit.is_some() && *limit < until {
-            *limit = until;
         }
     }
 }
