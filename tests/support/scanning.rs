@@ -119,9 +119,12 @@ impl Scanning {
         self.scratch.read("stderr")
     }
 
-    /// The pid of the service's process, if there is one that lives.
+    /// The pid of the service's process, if there is one that lives, and that has come so far that it is
+    /// the service: before that it ends with its supervise.
     pub fn pid(&self, name: &str) -> Option<i32> {
-        self.number(name, "pid").filter(|pid| alive(*pid))
+        let pid = self.number(name, "pid").filter(|pid| alive(*pid))?;
+        let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        (command != "supervise\n").then_some(pid)
     }
 
     /// The pid of the supervise, if it lives.
