@@ -194,7 +194,16 @@ impl Scanning {
         complete.lines().count()
     }
 
-    /// Waits until a log has more lines than it has now.
+    /// Waits until a log has more lines than it has now; where its logger was killed, what that had read
+    /// and not yet written is missing.
+    #[track_caller]
+    pub fn log_goes_on(&self, out: &str) {
+        let lines = || self.scratch.read(out).lines().count();
+        let now = lines();
+        until("the log goes on", || lines() > now + 3);
+    }
+
+    /// Waits until a log has more lines than it has now, and none is missing.
     #[track_caller]
     pub fn log_grows(&self, out: &str) {
         let now = self.counted(out);
