@@ -303,17 +303,26 @@ fn place(stat: &Stat) -> Place {
     (stat.st_dev, stat.st_ino)
 }
 
-/// The identity of a log directory, if it is there.
-pub(crate) fn log_id(path: &Path) -> Option<Id> {
+/// The identity of the log of a service, if it has one: a link `log@1` for its instance 1, else the
+/// `log` of all instances.
+pub(crate) fn log_id(service: &Path, folder: &str, instance: Option<&OsStr>) -> Option<Id> {
+    let own = instance.and_then(|instance| {
+        let mut name = OsString::from(folder);
+        name.push("@");
+        name.push(instance);
+        let path = service.join(name);
+        let instance = instance_of(&path)?;
+        directory_id(&path, Some(instance))
+    });
+    own.or_else(|| directory_id(&service.join(folder), None))
+}
+
+fn directory_id(path: &Path, instance: Option<OsString>) -> Option<Id> {
     let stat = rustix::fs::stat(path).ok()?;
     let (dev, ino) = place(&stat);
     FileType::from_raw_mode(stat.st_mode)
         .is_dir()
-        .then_some(Id {
-            dev,
-            ino,
-            instance: None,
-        })
+        .then_some(Id { dev, ino, instance })
 }
 
 /// Whether the directory at `path` is that of `id`.

@@ -63,7 +63,7 @@ impl Scan {
         };
         let logs: Vec<(OsString, Id)> = unit
             .logs()
-            .map(|(stream, log)| (log_name(&unit.name, stream), log.clone()))
+            .map(|(stream, log)| (log_name(&unit.name, stream, log), log.clone()))
             .collect();
         for (name, log) in logs {
             self.change(&log, |unit| unit.name = name);
@@ -80,7 +80,8 @@ impl Scan {
     }
 
     /// A service is about to be started: its logs are looked at afresh. The supervise of a log whose
-    /// directory was replaced is stopped, and its successor waits for that.
+    /// directory was replaced is stopped, and its successor waits for that; unless other services still
+    /// write to it, as all instances of a directory do.
     pub(super) fn logs(&mut self, id: &Id, logs: Logs, now: Instant) {
         let Some(unit) = self.units.get_mut(id) else {
             return;
@@ -95,11 +96,11 @@ impl Scan {
             (Stream::Err, old.err, logs.err),
         ] {
             let Some(log) = log else { continue };
-            let after = old.filter(|old| *old != log);
+            let after = old.filter(|old| *old != log && self.writers(old).next().is_none());
             if let Some(old) = &after {
                 self.change(old, |unit| unit.doom = Doom::Deleted);
             }
-            let path = log_name(&name, stream);
+            let path = log_name(&name, stream, &log);
             let unit = self.units.entry(log).or_insert_with(|| Unit {
                 after,
                 ..Unit::new(path.clone(), Role::Log, priority, now)
@@ -130,13 +131,18 @@ fn relist(unit: &mut Unit, service: &Seen) -> bool {
     renamed
 }
 
-/// `foo/log` or `foo/errlog`.
-fn log_name(service: &OsStr, stream: Stream) -> OsString {
+/// `foo/log` or `foo/errlog`; `foo@1/log@1` for an instance's own.
+fn log_name(service: &OsStr, stream: Stream, log: &Id) -> OsString {
     let folder = match stream {
         Stream::Out => LOG,
         Stream::Err => ERRLOG,
     };
-    [service, OsStr::new(folder)].join(OsStr::new("/"))
+    let mut name = [service, OsStr::new(folder)].join(OsStr::new("/"));
+    if let Some(instance) = &log.instance {
+        name.push("@");
+        name.push(instance);
+    }
+    name
 }
 
 /// A directory that stands in the scan directory is a service's log, too: it is its log alone. A
