@@ -7,6 +7,7 @@ mod directory;
 mod end;
 mod essential;
 mod event_loop;
+mod look;
 mod notify;
 mod pipes;
 mod scan;

@@ -14,23 +14,24 @@
 //! | end | stop it | look whether its service lives: start it to stop it, else forget it |
 //! | drain (a log) | let it read to the end | as end |
 
+mod members;
+mod wish;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::stop::Shutdown;
-use crate::unit::{Doom, Ending, Id, Logs, Role, Slot, Stream, Unit};
-use servicedir::layout::{ERRLOG, LOG};
+use crate::unit::{Doom, Ending, Id, Logs, Role, Slot, Unit};
+
+use wish::{DRAIN, Due, act, log_wish, main_wish};
 
 /// A supervise is started at most this often.
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// How many supervises are started before signals and ended children get their turn.
 const BATCH: usize = 32;
-
-/// How long after its input has ended a logger may go on.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// When to tell a supervise again that was too young to hear.
 const TELL_AGAIN: Duration = Duration::from_millis(20);
@@ -94,24 +95,6 @@ pub(crate) enum Action {
     KillAll,
     /// Leave.
     Exit(u8),
-}
-
-/// What is wished for a unit, whatever its supervise does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wish {
-    Keep,
-    Leave,
-    Hold,
-    End(Ending),
-}
-
-/// When something is due that waits for its time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Due {
-    /// The start of a supervise.
-    Start(Instant),
-    /// Anything else.
-    Other(Instant),
 }
 
 /// All units, and what svscan is about.
@@ -244,106 +227,6 @@ impl Scan {
         free && !self.away
     }
 
-    fn seen(&mut self, seen: Vec<Rc<Seen>>, now: Instant) {
-        self.away = false;
-        self.scanned = true;
-        for unit in self.units.values_mut().filter(|unit| unit.is_main()) {
-            unit.listed = false;
-        }
-        let mut new = Vec::new();
-        let mut renamed = Vec::new();
-        for service in seen {
-            match self.units.get_mut(&service.id) {
-                Some(unit) if unit.is_main() => {
-                    if relist(unit, &service) {
-                        renamed.push(service);
-                    }
-                }
-                Some(_) => {}
-                None => new.push(service),
-            }
-        }
-        renamed
-            .iter()
-            .for_each(|service| self.rename_logs(&service.id));
-        let former = self.unlisted_names(!new.is_empty());
-        for service in new {
-            let after = former.get(&service.name).cloned();
-            if let Some(id) = &after {
-                self.change(id, doom);
-            }
-            let role = Role::Main(Logs::default());
-            let unit = Unit::new(service.name.clone(), role, service.priority, now);
-            let essential = service.essential;
-            self.units.entry(service.id.clone()).or_insert(Unit {
-                essential,
-                after,
-                ..unit
-            });
-        }
-        if self.stop_removed {
-            self.units
-                .values_mut()
-                .filter(|unit| unit.is_main() && !unit.listed)
-                .for_each(doom);
-        }
-    }
-
-    /// A service has another name now, and so have its logs.
-    fn rename_logs(&mut self, id: &Id) {
-        let Some(unit) = self.units.get(id) else {
-            return;
-        };
-        let logs: Vec<(OsString, Id)> = unit
-            .logs()
-            .map(|(stream, log)| (log_name(&unit.name, stream, log), log.clone()))
-            .collect();
-        for (name, log) in logs {
-            self.change(&log, |unit| unit.name = name);
-        }
-    }
-
-    /// The units whose names are gone, by these names: what has one of them now is their successor.
-    fn unlisted_names(&self, wanted: bool) -> BTreeMap<OsString, Id> {
-        let units = self.units.iter().filter(|_| wanted);
-        units
-            .filter(|(_, unit)| unit.is_main() && !unit.listed)
-            .map(|(id, unit)| (unit.name.clone(), id.clone()))
-            .collect()
-    }
-
-    /// A service is about to be started: its logs are looked at afresh. The supervise of a log whose
-    /// directory was replaced is stopped, and its successor waits for that; unless other services still
-    /// write to it, as all instances of a directory do.
-    fn logs(&mut self, id: &Id, logs: Logs, now: Instant) {
-        let Some(unit) = self.units.get_mut(id) else {
-            return;
-        };
-        let (name, priority) = (unit.name.clone(), unit.priority);
-        let Role::Main(known) = &mut unit.role else {
-            return;
-        };
-        let old = std::mem::replace(known, logs.clone());
-        for (stream, old, log) in [
-            (Stream::Out, old.out, logs.out),
-            (Stream::Err, old.err, logs.err),
-        ] {
-            let Some(log) = log else { continue };
-            let after = old.filter(|old| *old != log && self.writers(old).next().is_none());
-            if let Some(old) = &after {
-                self.change(old, |unit| unit.doom = Doom::Deleted);
-            }
-            let path = log_name(&name, stream, &log);
-            let unit = self.units.entry(log).or_insert_with(|| Unit {
-                after,
-                ..Unit::new(path.clone(), Role::Log, priority, now)
-            });
-            if unit.is_main() {
-                become_log(unit, path, now);
-            }
-        }
-    }
-
     /// The logs that a service writes to.
     fn logs_in_use(&self) -> BTreeSet<Id> {
         let logs = self.units.values().flat_map(Unit::logs);
@@ -387,50 +270,6 @@ impl Scan {
     }
 }
 
-/// A known unit stands in the scan directory; true: under another name than before.
-fn relist(unit: &mut Unit, service: &Seen) -> bool {
-    if unit.doom == Doom::Removed {
-        unit.doom = Doom::Spared;
-    }
-    // Of several names for one directory the first one is taken; `seen` is sorted.
-    if unit.listed {
-        return false;
-    }
-    unit.listed = true;
-    unit.priority = service.priority;
-    unit.essential = service.essential;
-    let renamed = unit.name != service.name;
-    if renamed {
-        unit.name.clone_from(&service.name);
-    }
-    renamed
-}
-
-/// `foo/log` or `foo/errlog`; `foo@1/log@1` for an instance's own.
-fn log_name(service: &OsStr, stream: Stream, log: &Id) -> OsString {
-    let folder = match stream {
-        Stream::Out => LOG,
-        Stream::Err => ERRLOG,
-    };
-    let mut name = [service, OsStr::new(folder)].join(OsStr::new("/"));
-    if let Some(instance) = &log.instance {
-        name.push("@");
-        name.push(instance);
-    }
-    name
-}
-
-/// A directory that stands in the scan directory is a service's log, too: it is its log alone. A
-/// supervise that was started for it has the wrong input, and is started again.
-fn become_log(unit: &mut Unit, name: OsString, now: Instant) {
-    unit.role = Role::Log;
-    unit.name = name;
-    if unit.slot == Slot::Up {
-        let then = Some((now, Ending::Stop));
-        unit.slot = Slot::Ending { then };
-    }
-}
-
 /// A supervise has ended, the last of so many in a row that failed.
 fn ended(unit: &mut Unit, failures: u32, now: Instant) {
     unit.told = None;
@@ -449,95 +288,8 @@ fn hurry(unit: &mut Unit, now: Instant) {
     }
 }
 
-fn doom(unit: &mut Unit) {
-    if unit.doom == Doom::Spared {
-        unit.doom = Doom::Removed;
-    }
-}
-
-fn main_wish(unit: &Unit, shutdown: bool, level: Option<i32>, away: bool) -> Wish {
-    if shutdown {
-        return match level {
-            Some(level) if unit.priority < level => Wish::Hold,
-            Some(_) | None => Wish::End(Ending::Stop),
-        };
-    }
-    match unit.doom {
-        Doom::Removed | Doom::Deleted => Wish::End(Ending::Stop),
-        Doom::Spared if away => Wish::Hold,
-        Doom::Spared if unit.listed => Wish::Keep,
-        Doom::Spared => Wish::Leave,
-    }
-}
-
-/// `used`: a service writes to it.
-fn log_wish(unit: &Unit, used: bool, away: bool) -> Wish {
-    match (unit.doom, used) {
-        (Doom::Removed | Doom::Deleted, _) => Wish::End(Ending::Stop),
-        (Doom::Spared, false) => Wish::End(Ending::Drain),
-        (Doom::Spared, true) if away => Wish::Hold,
-        (Doom::Spared, true) => Wish::Keep,
-    }
-}
-
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
-}
-
-/// Brings what is known of a unit nearer to what is wished, and says what that waits for.
-fn act(
-    id: &Id,
-    unit: &mut Unit,
-    wish: Wish,
-    now: Instant,
-    actions: &mut Vec<Action>,
-) -> Option<Due> {
-    match (unit.slot, wish) {
-        (Slot::Due { at }, Wish::Keep) | (Slot::Revive { at }, _) => return Some(Due::Start(at)),
-        (Slot::Due { .. }, Wish::End(_) | Wish::Leave) => {
-            unit.slot = Slot::Looking;
-            actions.push(Action::Look(id.clone()));
-        }
-        (Slot::Gone, Wish::End(_) | Wish::Leave | Wish::Hold) => {
-            actions.push(Action::Forget(id.clone()));
-        }
-        (Slot::Gone, Wish::Keep) => {
-            let at = unit.next_start(now);
-            unit.slot = Slot::Due { at };
-            return Some(Due::Start(at));
-        }
-        (Slot::Up, Wish::End(ending)) => {
-            return end(id, unit, ending, now, actions);
-        }
-        (
-            Slot::Ending {
-                then: Some((at, ending)),
-            },
-            _,
-        ) if at <= now => {
-            return end(id, unit, ending, now, actions);
-        }
-        (Slot::Ending { then }, _) => return then.map(|(at, _)| Due::Other(at)),
-        (Slot::Due { .. }, Wish::Hold)
-        | (Slot::Up, Wish::Keep | Wish::Leave | Wish::Hold)
-        | (Slot::Asked | Slot::Looking, _) => {}
-    }
-    None
-}
-
-/// Tells a supervise to end; a logger that does not find the end of its input is stopped in the end.
-fn end(
-    id: &Id,
-    unit: &mut Unit,
-    ending: Ending,
-    now: Instant,
-    actions: &mut Vec<Action>,
-) -> Option<Due> {
-    let then = (ending == Ending::Drain).then_some((now + DRAIN, Ending::Stop));
-    unit.slot = Slot::Ending { then };
-    unit.told.get_or_insert(now);
-    actions.push(Action::End(id.clone(), ending));
-    then.map(|(at, _)| Due::Other(at))
 }
 
 #[cfg(test)]

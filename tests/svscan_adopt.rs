@@ -86,7 +86,7 @@ fn a_killed_logger_is_started_again_on_the_same_pipe() {
     let scan = counting();
     let before = pids(&scan);
     kill_and_wait(before.logger);
-    scan.log_grows("sv/a/log/out");
+    scan.log_goes_on("sv/a/log/out");
     assert_eq!(scan.up("a"), before.service);
 }
 
@@ -114,7 +114,7 @@ fn a_new_svscan_adopts_the_supervises_of_a_killed_one() {
     );
     // And the loggers that it starts itself have that pipe, too.
     kill_and_wait(before.logger);
-    scan.log_grows("sv/a/log/out");
+    scan.log_goes_on("sv/a/log/out");
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
     assert_eq!(scan.processes(), []);
 }
@@ -159,7 +159,7 @@ fn the_pipe_is_found_again_through_the_service_alone() {
     scan.supervised("a", Some(before.supervise));
     scan.up("a/log");
     kill(before.service, libc::SIGCONT);
-    scan.log_grows("sv/a/log/out");
+    scan.log_goes_on("sv/a/log/out");
     assert_eq!(scan.up("a"), before.service);
 }
 
@@ -181,8 +181,8 @@ fn an_errlog_is_adopted_as_a_log_is() {
     kill_and_wait(former);
     scan.supervised("a/errlog", Some(former));
     kill_and_wait(errlog);
-    scan.log_grows("sv/a/errlog/out");
-    scan.log_grows("sv/a/log/out");
+    scan.log_goes_on("sv/a/errlog/out");
+    scan.log_goes_on("sv/a/log/out");
     assert_eq!(pids(&scan), before);
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
     assert_eq!(scan.processes(), []);

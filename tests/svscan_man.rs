@@ -79,6 +79,7 @@ fn every_message_stands_in_the_manual() {
             "end",
             "essential",
             "event_loop",
+            "look",
             "spawn",
         ];
         let said = sources

@@ -119,9 +119,12 @@ impl Scanning {
         self.scratch.read("stderr")
     }
 
-    /// The pid of the service's process, if there is one that lives.
+    /// The pid of the service's process, if there is one that lives, and that has come so far that it is
+    /// the service: before that it ends with its supervise.
     pub fn pid(&self, name: &str) -> Option<i32> {
-        self.number(name, "pid").filter(|pid| alive(*pid))
+        let pid = self.number(name, "pid").filter(|pid| alive(*pid))?;
+        let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        (command != "supervise\n").then_some(pid)
     }
 
     /// The pid of the supervise, if it lives.
@@ -191,7 +194,16 @@ impl Scanning {
         complete.lines().count()
     }
 
-    /// Waits until a log has more lines than it has now.
+    /// Waits until a log has more lines than it has now; where its logger was killed, what that had read
+    /// and not yet written is missing.
+    #[track_caller]
+    pub fn log_goes_on(&self, out: &str) {
+        let lines = || self.scratch.read(out).lines().count();
+        let now = lines();
+        until("the log goes on", || lines() > now + 3);
+    }
+
+    /// Waits until a log has more lines than it has now, and none is missing.
     #[track_caller]
     pub fn log_grows(&self, out: &str) {
         let now = self.counted(out);
