@@ -177,7 +177,11 @@ fn measure(logger: &str, job: Job, input: &[u8], bytes: usize, folder: &Path) ->
     let mut stdin = child.stdin.take().unwrap();
     let mut written = 0;
     while written < bytes {
-        stdin.write_all(input).ok()?;
+        if stdin.write_all(input).is_err() {
+            // A logger that does not know its arguments has ended.
+            child.wait().unwrap();
+            return None;
+        }
         written += input.len();
     }
     let seconds = start.elapsed().as_secs_f64();
