@@ -82,6 +82,8 @@ impl Proxy {
     /// # Errors
     /// The pid file never named a process, or poll(2) failed.
     pub(crate) fn run(mut self) -> Result<u8, Failure> {
+        // What is wrong with the file is told now, not after a change that may never come.
+        self.look();
         loop {
             let (signals, has_changed) = self.wait()?;
             if has_changed {

@@ -126,7 +126,7 @@ pub enum Own {
     Gone,
 }
 
-/// Every process as /proc shows it now.
+/// Every process as /proc shows it now, by pid.
 fn read_table() -> io::Result<Vec<Entry>> {
     let mut table = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -141,6 +141,7 @@ fn read_table() -> io::Result<Vec<Entry>> {
             table.push(entry);
         }
     }
+    table.sort_unstable_by_key(|entry| entry.pid);
     Ok(table)
 }
 
@@ -160,9 +161,10 @@ fn parse(pid: i32, stat: &str) -> Option<Entry> {
 /// Whether the table names a parent that is not in it. Parent 0 is the kernel, or outside of this
 /// pid namespace.
 fn has_gap(table: &[Entry]) -> bool {
+    let is_there = |pid| table.binary_search_by_key(&pid, |entry| entry.pid).is_ok();
     table
         .iter()
-        .any(|entry| entry.parent != 0 && table.iter().all(|parent| parent.pid != entry.parent))
+        .any(|entry| entry.parent != 0 && !is_there(entry.parent))
 }
 
 fn below(own: i32, table: &[Entry], except: &[Pid]) -> Vec<Kin> {

@@ -178,9 +178,17 @@ fn name_of(dir: &Path) -> io::Result<OsString> {
     };
     let parent = named.parent().and_then(Path::file_name);
     match parent {
-        Some(parent) if last == LOG || last == ERRLOG => Ok([parent, last].join(OsStr::new("/"))),
+        Some(parent) if is_log(last) => Ok([parent, last].join(OsStr::new("/"))),
         _ => Ok(last.to_os_string()),
     }
+}
+
+/// Whether a directory of that name is a log: `log`, `errlog`, and `log@1` for an instance's own.
+fn is_log(name: &OsStr) -> bool {
+    let mut parts = name.as_bytes().split(|byte| *byte == b'@');
+    parts
+        .next()
+        .is_some_and(|first| first == LOG.as_bytes() || first == ERRLOG.as_bytes())
 }
 
 fn without_trailing_slashes(dir: &Path) -> PathBuf {
@@ -236,6 +244,8 @@ mod tests {
     fn a_log_service_is_named_with_its_main_service() {
         assert_eq!(layout("/service/foo/log", None).name, "foo/log");
         assert_eq!(layout("foo/errlog//", None).name, "foo/errlog");
+        assert_eq!(layout("foo@1/log@1", None).name, "foo@1/log@1");
+        assert_eq!(layout("foo/logger", None).name, "logger");
     }
 
     #[test]

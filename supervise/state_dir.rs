@@ -5,16 +5,30 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::retry_on_intr;
+use rustix::process::Pid;
 use servicedir::control::require_fifo;
 use servicedir::layout::{CONTROL, LOCK, OK};
 use servicedir::lock::{Lock, NotLocked};
+use servicedir::process::Place;
 use servicedir::report::{Failure, exit};
 
 /// A status is much shorter; what is longer is none.
 const READ_MAX: u64 = 64 * 1024;
+
+/// How long a lock is waited for that nobody who lives says to hold. Long enough for a child that a
+/// busy machine does not let run.
+const INHERITED: Duration = Duration::from_secs(3);
+
+/// The step of that wait.
+const AGAIN: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 2_000_000,
+};
 
 /// The state directory of one service, locked, with its FIFOs open.
 #[derive(Debug)]
@@ -49,7 +63,7 @@ impl StateDir {
             Mode::empty(),
         )
         .map_err(|errno| Failure::system(format!("unable to open {}", shown.display()), errno))?;
-        let lock = Lock::take(&path.join(LOCK)).map_err(|not| match not {
+        let lock = take_lock(&path.join(LOCK)).map_err(|not| match not {
             NotLocked::Held(Some(pid)) => {
                 let message = format!(
                     "unable to lock {}: held by process {}",
@@ -199,6 +213,24 @@ impl AsFd for StateDir {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.dir.as_fd()
     }
+}
+
+/// Takes the lock. When its holder was killed while it was forking, the child has it still until it
+/// gets to closing it, which is its first step: that is waited for.
+fn take_lock(path: &Path) -> Result<Lock, NotLocked> {
+    let give_up = Instant::now() + INHERITED;
+    loop {
+        match Lock::take(path) {
+            Err(NotLocked::Held(Some(holder))) if is_gone(holder) && Instant::now() < give_up => {
+                rustix::event::poll(&mut [], Some(&AGAIN)).ok();
+            }
+            taken => return taken,
+        }
+    }
+}
+
+fn is_gone(pid: Pid) -> bool {
+    Place::of(pid).is_none_or(|place| place.zombie)
 }
 
 /// Makes the directory (mode 0755) if it is not there. Where it is a link to nothing, what it points

@@ -7,6 +7,7 @@ mod send;
 mod wait;
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,7 +17,8 @@ use outcome::Asked;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use send::Unsent;
-use servicedir::layout::{self, Layout, STATUS};
+use servicedir::control::is_supervised;
+use servicedir::layout::{self, Layout, OK, STATUS};
 use servicedir::reading::read_status;
 use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
 use servicedir::wait::StatusWatch;
@@ -95,8 +97,7 @@ fn each(args: &Args, mut command: impl FnMut(Layout, &OsStr, Instant) -> Result<
     let room = Instant::now() + ROOM;
     let mut worst = exit::DONE;
     for typed in &args.dirs {
-        let layout = Layout::of(&layout::find_service(typed))
-            .map_err(|error| Unsent::Failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)));
+        let layout = Layout::of(&layout::find_service(typed)).map_err(|error| failed(&error));
         if let Err(unsent) = layout.and_then(|layout| command(layout, typed, room)) {
             REPORT.warning(format_args!(
                 "unable to control {}: {unsent}",
@@ -118,14 +119,17 @@ fn send_to(layout: &Layout, letters: &[u8], room: Instant) -> Result<(), Unsent>
 /// The control FIFO; a wait alone needs no right to control the service.
 fn open_for_wait(layout: &Layout, letters: &[u8]) -> Result<Option<OwnedFd>, Unsent> {
     if letters.is_empty() {
-        return match rustix::fs::stat(&layout.dir) {
-            Ok(_) => Ok(None),
-            Err(errno) => Err(Unsent::Failed(errno)),
-        };
+        rustix::fs::stat(&layout.dir).map_err(Unsent::Failed)?;
+        is_supervised(&layout.state_file(OK)).map_err(|error| failed(&error))?;
+        return Ok(None);
     }
     let fifo = send::open(layout)?;
     refuse_unknown(layout, letters)?;
     Ok(Some(fifo))
+}
+
+fn failed(error: &io::Error) -> Unsent {
+    Unsent::Failed(Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
 /// Raises the limit on open files: a wait keeps a FIFO a service open.

@@ -45,8 +45,17 @@ pub(crate) fn supervise_of(layout: &Layout) -> Supervised {
         Ok(false) => Supervised::No,
         // A FIFO that cannot be opened tells nothing; the lock will.
         Err(_) => Supervised::No,
-        Ok(true) => lock_holder(layout).map_or(Supervised::Unknown, Supervised::By),
+        Ok(true) => match lock_holder(layout) {
+            Some(process) => Supervised::By(process),
+            // It may have ended since.
+            None if is_gone(layout) => Supervised::No,
+            None => Supervised::Unknown,
+        },
     }
+}
+
+fn is_gone(layout: &Layout) -> bool {
+    control::is_supervised(&layout.state_file(OK)).is_ok_and(|there| !there)
 }
 
 /// The process that holds the lock: the one that the file names, as this suite's supervise writes

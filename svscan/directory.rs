@@ -8,9 +8,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock};
+use rustix::event::Timespec;
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use servicedir::layout::{RUN, instance_of};
 use servicedir::report::{Failure, Reporter, Why, exit};
 
@@ -69,6 +72,14 @@ pub(crate) struct ScanDir {
     found: BTreeMap<OsString, Found>,
 }
 
+/// How long another svscan that was told to leave may take to do so.
+const HANDOVER: Duration = Duration::from_secs(1);
+/// How often that is looked at.
+const HANDOVER_STEP: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
+
 /// Device and inode.
 type Place = (u64, u64);
 
@@ -111,7 +122,7 @@ impl ScanDir {
         let absolute = std::path::absolute(&given).map_err(|error| {
             Failure::system(format!("unable to scan {}", given.display()), error)
         })?;
-        let (held, place) = take(&absolute).map_err(refused)?;
+        let (held, place) = take_in_time(&absolute).map_err(refused)?;
         Ok(Self {
             given,
             absolute,
@@ -261,6 +272,19 @@ fn check_run(run: &Path) -> Result<(), Problem> {
     }
 }
 
+/// Takes a directory; one that is left by another svscan right now is waited for.
+fn take_in_time(path: &Path) -> Result<(OwnedFd, Place), Refused> {
+    let deadline = Instant::now() + HANDOVER;
+    loop {
+        match take(path) {
+            Err(Refused::Taken) if Instant::now() < deadline => {
+                rustix::event::poll(&mut [], Some(&HANDOVER_STEP)).ok();
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Opens, locks and enters a directory. The lock is one of flock(2) on the directory itself, so it
 /// ends with this process and leaves no file.
 fn take(path: &Path) -> Result<(OwnedFd, Place), Refused> {
@@ -279,17 +303,26 @@ fn place(stat: &Stat) -> Place {
     (stat.st_dev, stat.st_ino)
 }
 
-/// The identity of a log directory, if it is there.
-pub(crate) fn log_id(path: &Path) -> Option<Id> {
+/// The identity of the log of a service, if it has one: a link `log@1` for its instance 1, else the
+/// `log` of all instances.
+pub(crate) fn log_id(service: &Path, folder: &str, instance: Option<&OsStr>) -> Option<Id> {
+    let own = instance.and_then(|instance| {
+        let mut name = OsString::from(folder);
+        name.push("@");
+        name.push(instance);
+        let path = service.join(name);
+        let instance = instance_of(&path)?;
+        directory_id(&path, Some(instance))
+    });
+    own.or_else(|| directory_id(&service.join(folder), None))
+}
+
+fn directory_id(path: &Path, instance: Option<OsString>) -> Option<Id> {
     let stat = rustix::fs::stat(path).ok()?;
     let (dev, ino) = place(&stat);
     FileType::from_raw_mode(stat.st_mode)
         .is_dir()
-        .then_some(Id {
-            dev,
-            ino,
-            instance: None,
-        })
+        .then_some(Id { dev, ino, instance })
 }
 
 /// Whether the directory at `path` is that of `id`.
@@ -298,12 +331,14 @@ pub(crate) fn leads_to(path: &Path, id: &Id) -> bool {
 }
 
 /// A descriptor that keeps a service's directory the one that it is: its inode is not used again
-/// while it is held. None where there is no descriptor left for it.
+/// while it is held. None where descriptors are short: the logs' pipes need them more.
 pub(crate) fn hold(name: &OsStr, id: &Id) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let held = rustix::fs::openat(rustix::fs::CWD, name, flags, Mode::empty()).ok()?;
-    let stat = rustix::fs::statat(&held, "", AtFlags::EMPTY_PATH).ok()?;
-    (place(&stat) == (id.dev, id.ino)).then_some(held)
+    let held = rustix::fs::open(name, flags, Mode::empty()).ok()?;
+    let limit = getrlimit(Resource::Nofile).current;
+    let room = limit.is_none_or(|limit| u64::from(held.as_raw_fd().unsigned_abs()) < limit / 2);
+    let stat = rustix::fs::fstat(&held).ok()?;
+    (room && place(&stat) == (id.dev, id.ino)).then_some(held)
 }
 
 /// Whether a held directory has been removed from the file system.

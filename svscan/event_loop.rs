@@ -70,7 +70,8 @@ pub(crate) struct EventLoop {
     pub(crate) scan: Scan,
     pub(crate) kept: BTreeMap<Id, Kept>,
     pub(crate) pipes: Pipes,
-    pub(crate) children: BTreeMap<Pid2, Id>,
+    /// The supervises that are children, by their pids.
+    pub(crate) children: BTreeMap<i32, Id>,
     pub(crate) spawner: Spawner,
     pub(crate) world: World,
     pub(crate) spawn_fault: Option<nix::Error>,
@@ -84,9 +85,6 @@ pub(crate) struct EventLoop {
     rescan_at: Option<Instant>,
     exit: Option<u8>,
 }
-
-/// A pid as a key.
-pub(crate) type Pid2 = i32;
 
 impl EventLoop {
     /// A loop on a scan directory that has been entered, before its first look.
@@ -135,10 +133,12 @@ impl EventLoop {
             if let Some(code) = self.exit {
                 return Ok(code);
             }
-            self.sleep(busy)?;
+            let adopted = self.sleep(busy)?;
             self.signals();
             self.reap();
-            self.adopted();
+            for id in adopted {
+                self.ended(id, Event::Ended);
+            }
             self.notice();
             self.watch_essential(Instant::now());
             if self.rescan_at.is_some_and(|at| at <= Instant::now()) {
@@ -147,27 +147,34 @@ impl EventLoop {
         }
     }
 
-    /// Sleeps until something is due; not at all if the last decisions may lead to more.
-    fn sleep(&self, busy: bool) -> Result<(), Failure> {
+    /// Sleeps until something is due; not at all if the last decisions may lead to more. Returns the
+    /// units whose adopted supervises have ended.
+    fn sleep(&self, busy: bool) -> Result<Vec<Id>, Failure> {
         let deadlines = self.scan.deadline().into_iter().chain(self.rescan_at);
-        let deadlines = deadlines.chain(self.essential_deadline());
-        let left = deadlines
-            .min()
-            .map(|at| at.saturating_duration_since(Instant::now()));
+        let deadline = deadlines.chain(self.essential_deadline()).min();
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let left = if busy { Some(Duration::ZERO) } else { left };
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut descriptors = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        let inotify = self.watches.descriptor();
-        descriptors.extend(inotify.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
-        for kept in self.kept.values() {
+        let (mut adopted, mut descriptors) = (Vec::new(), Vec::new());
+        for (id, kept) in &self.kept {
             if let Some(Supervise::Adopted(process)) = &kept.supervise {
+                adopted.push(id);
                 descriptors.push(PollFd::new(&process.pidfd, PollFlags::IN));
             }
         }
+        descriptors.push(PollFd::new(&self.signals, PollFlags::IN));
+        let inotify = self.watches.descriptor();
+        descriptors.extend(inotify.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
         match poll(&mut descriptors, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR | Errno::NOMEM | Errno::AGAIN) => Ok(()),
-            Err(errno) => Err(Failure::system("unable to poll", errno)),
+            Ok(_) => {}
+            Err(Errno::INTR | Errno::NOMEM | Errno::AGAIN) => return Ok(Vec::new()),
+            Err(errno) => return Err(Failure::system("unable to poll", errno)),
         }
+        let ended = adopted.into_iter().zip(&descriptors);
+        Ok(ended
+            .filter(|(_, descriptor)| !descriptor.revents().is_empty())
+            .map(|(id, _)| id.clone())
+            .collect())
     }
 
     fn signals(&mut self) {
@@ -186,6 +193,7 @@ impl EventLoop {
         }
         if rescan {
             self.rescan();
+            self.step(Event::Hurry);
         }
     }
 
@@ -204,7 +212,8 @@ impl EventLoop {
                 continue;
             };
             self.tell_killed(&id, status);
-            self.ended(id);
+            let failed = matches!(status.exit_status(), Some(100 | 111));
+            self.ended(id, if failed { Event::Failed } else { Event::Ended });
         }
     }
 
@@ -218,27 +227,11 @@ impl EventLoop {
         }
     }
 
-    /// Looks which of the adopted supervises have ended.
-    fn adopted(&mut self) {
-        let ended: Vec<Id> = self
-            .kept
-            .iter()
-            .filter(|(_, kept)| match &kept.supervise {
-                Some(Supervise::Adopted(process)) => has_ended(&process.pidfd),
-                Some(Supervise::Child(_)) | None => false,
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in ended {
-            self.ended(id);
-        }
-    }
-
-    fn ended(&mut self, id: Id) {
+    fn ended(&mut self, id: Id, event: fn(Id) -> Event) {
         if let Some(kept) = self.kept.get_mut(&id) {
             kept.supervise = None;
         }
-        self.step(Event::Ended(id));
+        self.step(event(id));
     }
 
     /// Looks at what inotify tells of.
@@ -432,10 +425,4 @@ impl EventLoop {
             ));
         }
     }
-}
-
-/// Whether the process of a pidfd has ended.
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut descriptor = [PollFd::new(pidfd, PollFlags::IN)];
-    poll(&mut descriptor, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }

@@ -20,7 +20,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::stop::Shutdown;
-use crate::unit::{Doom, Ending, Id, Logs, Role, Slot, Unit};
+use crate::unit::{Doom, Ending, Id, Logs, Role, Slot, Stream, Unit};
+use servicedir::layout::{ERRLOG, LOG};
 
 /// A supervise is started at most this often.
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -64,6 +65,10 @@ pub(crate) enum Event {
     StartFailed(Id),
     /// The supervise has ended.
     Ended(Id),
+    /// The supervise has ended by itself, with a code that says that it could not do its work.
+    Failed(Id),
+    /// Somebody asked for everything to be looked at: what waits after failures need not.
+    Hurry,
     /// Whether anything of a unit without a supervise lives.
     Looked(Id, bool),
     /// It was too early to tell the supervise to end.
@@ -148,15 +153,17 @@ impl Scan {
             Event::StartFailed(id) => self.change(&id, |unit| {
                 unit.slot = Slot::Due { at: now + SECOND };
             }),
-            Event::Ended(id) => self.change(&id, |unit| {
-                unit.told = None;
-                let at = unit.started.map_or(now, |then| now.max(then + SECOND));
-                unit.slot = Slot::Due { at };
+            Event::Ended(id) => self.change(&id, |unit| ended(unit, 0, now)),
+            Event::Failed(id) => self.change(&id, |unit| {
+                let at_once = unit.started.is_some_and(|then| then + SECOND > now);
+                ended(unit, if at_once { unit.failures + 1 } else { 0 }, now);
             }),
+            Event::Hurry => self.units.values_mut().for_each(|unit| hurry(unit, now)),
             Event::Looked(id, alive) => self.change(&id, |unit| {
-                let at = unit.started.map_or(now, |then| now.max(then + SECOND));
                 unit.slot = match alive {
-                    true => Slot::Revive { at },
+                    true => Slot::Revive {
+                        at: unit.next_start(now),
+                    },
                     false => Slot::Gone,
                 };
             }),
@@ -244,13 +251,21 @@ impl Scan {
             unit.listed = false;
         }
         let mut new = Vec::new();
+        let mut renamed = Vec::new();
         for service in seen {
             match self.units.get_mut(&service.id) {
-                Some(unit) if unit.is_main() => relist(unit, &service),
+                Some(unit) if unit.is_main() => {
+                    if relist(unit, &service) {
+                        renamed.push(service);
+                    }
+                }
                 Some(_) => {}
                 None => new.push(service),
             }
         }
+        renamed
+            .iter()
+            .for_each(|service| self.rename_logs(&service.id));
         let former = self.unlisted_names(!new.is_empty());
         for service in new {
             let after = former.get(&service.name).cloned();
@@ -274,6 +289,20 @@ impl Scan {
         }
     }
 
+    /// A service has another name now, and so have its logs.
+    fn rename_logs(&mut self, id: &Id) {
+        let Some(unit) = self.units.get(id) else {
+            return;
+        };
+        let logs: Vec<(OsString, Id)> = unit
+            .logs()
+            .map(|(stream, log)| (log_name(&unit.name, stream, log), log.clone()))
+            .collect();
+        for (name, log) in logs {
+            self.change(&log, |unit| unit.name = name);
+        }
+    }
+
     /// The units whose names are gone, by these names: what has one of them now is their successor.
     fn unlisted_names(&self, wanted: bool) -> BTreeMap<OsString, Id> {
         let units = self.units.iter().filter(|_| wanted);
@@ -284,7 +313,8 @@ impl Scan {
     }
 
     /// A service is about to be started: its logs are looked at afresh. The supervise of a log whose
-    /// directory was replaced is stopped, and its successor waits for that.
+    /// directory was replaced is stopped, and its successor waits for that; unless other services still
+    /// write to it, as all instances of a directory do.
     fn logs(&mut self, id: &Id, logs: Logs, now: Instant) {
         let Some(unit) = self.units.get_mut(id) else {
             return;
@@ -294,19 +324,23 @@ impl Scan {
             return;
         };
         let old = std::mem::replace(known, logs.clone());
-        for (folder, old, log) in [("log", old.out, logs.out), ("errlog", old.err, logs.err)] {
+        for (stream, old, log) in [
+            (Stream::Out, old.out, logs.out),
+            (Stream::Err, old.err, logs.err),
+        ] {
             let Some(log) = log else { continue };
-            let after = old.filter(|old| *old != log);
+            let after = old.filter(|old| *old != log && self.writers(old).next().is_none());
             if let Some(old) = &after {
                 self.change(old, |unit| unit.doom = Doom::Deleted);
             }
-            let mut path = name.clone();
-            path.push("/");
-            path.push(folder);
-            self.units.entry(log).or_insert_with(|| Unit {
+            let path = log_name(&name, stream, &log);
+            let unit = self.units.entry(log).or_insert_with(|| Unit {
                 after,
-                ..Unit::new(path, Role::Log, priority, now)
+                ..Unit::new(path.clone(), Role::Log, priority, now)
             });
+            if unit.is_main() {
+                become_log(unit, path, now);
+            }
         }
     }
 
@@ -353,17 +387,65 @@ impl Scan {
     }
 }
 
-/// A known unit stands in the scan directory, maybe under another name.
-fn relist(unit: &mut Unit, service: &Seen) {
-    // Of several names for one directory the first one is taken; `seen` is sorted.
-    if !unit.listed {
-        unit.listed = true;
-        unit.name.clone_from(&service.name);
-        unit.priority = service.priority;
-        unit.essential = service.essential;
-    }
+/// A known unit stands in the scan directory; true: under another name than before.
+fn relist(unit: &mut Unit, service: &Seen) -> bool {
     if unit.doom == Doom::Removed {
         unit.doom = Doom::Spared;
+    }
+    // Of several names for one directory the first one is taken; `seen` is sorted.
+    if unit.listed {
+        return false;
+    }
+    unit.listed = true;
+    unit.priority = service.priority;
+    unit.essential = service.essential;
+    let renamed = unit.name != service.name;
+    if renamed {
+        unit.name.clone_from(&service.name);
+    }
+    renamed
+}
+
+/// `foo/log` or `foo/errlog`; `foo@1/log@1` for an instance's own.
+fn log_name(service: &OsStr, stream: Stream, log: &Id) -> OsString {
+    let folder = match stream {
+        Stream::Out => LOG,
+        Stream::Err => ERRLOG,
+    };
+    let mut name = [service, OsStr::new(folder)].join(OsStr::new("/"));
+    if let Some(instance) = &log.instance {
+        name.push("@");
+        name.push(instance);
+    }
+    name
+}
+
+/// A directory that stands in the scan directory is a service's log, too: it is its log alone. A
+/// supervise that was started for it has the wrong input, and is started again.
+fn become_log(unit: &mut Unit, name: OsString, now: Instant) {
+    unit.role = Role::Log;
+    unit.name = name;
+    if unit.slot == Slot::Up {
+        let then = Some((now, Ending::Stop));
+        unit.slot = Slot::Ending { then };
+    }
+}
+
+/// A supervise has ended, the last of so many in a row that failed.
+fn ended(unit: &mut Unit, failures: u32, now: Instant) {
+    unit.told = None;
+    unit.failures = failures;
+    unit.slot = Slot::Due {
+        at: unit.next_start(now),
+    };
+}
+
+fn hurry(unit: &mut Unit, now: Instant) {
+    unit.failures = 0;
+    if matches!(unit.slot, Slot::Due { .. }) {
+        unit.slot = Slot::Due {
+            at: unit.next_start(now),
+        };
     }
 }
 
@@ -420,7 +502,7 @@ fn act(
             actions.push(Action::Forget(id.clone()));
         }
         (Slot::Gone, Wish::Keep) => {
-            let at = unit.started.map_or(now, |then| now.max(then + SECOND));
+            let at = unit.next_start(now);
             unit.slot = Slot::Due { at };
             return Some(Due::Start(at));
         }

@@ -35,9 +35,12 @@ impl EventLoop {
             return;
         };
         let folder = Path::new(&unit.name);
+        // A link to the service itself is no log of it.
+        let other = |log: &Id| (log.dev, log.ino) != (id.dev, id.ino);
+        let instance = id.instance.as_deref();
         let logs = Logs {
-            out: log_id(&folder.join(LOG)),
-            err: log_id(&folder.join(ERRLOG)),
+            out: log_id(folder, LOG, instance).filter(other),
+            err: log_id(folder, ERRLOG, instance).filter(other),
         };
         let old: Vec<(Stream, Id)> = unit
             .logs()
@@ -48,9 +51,11 @@ impl EventLoop {
                 Stream::Out => &logs.out,
                 Stream::Err => &logs.err,
             };
-            // The service writes to the pipe that it has: it goes to the directory's successor.
+            // The service writes to the pipe that it has: it goes to the directory's successor. That of a
+            // log that others write to stays theirs.
             if let Some(new) = new
                 && *new != log
+                && self.scan.writers(&log).all(|(writer, _)| writer == id)
                 && let Some(pipe) = self.pipes.remove(&log)
             {
                 self.pipes.insert(new.clone(), pipe);

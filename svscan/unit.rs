@@ -1,7 +1,7 @@
 //! What svscan keeps: one unit for every supervise, of a service or of its log.
 
 use std::ffi::OsString;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Which service directory a unit is: the directory itself, by whatever name it is reached, and the
 /// instance for a link `worker@1` to a directory of another name.
@@ -98,6 +98,9 @@ pub(crate) enum Ending {
     Drain,
 }
 
+/// A supervise that fails again and again is started at least so often.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// One supervise, there or to be there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Unit {
@@ -119,6 +122,8 @@ pub(crate) struct Unit {
     pub(crate) started: Option<Instant>,
     /// When its supervise was first told to end.
     pub(crate) told: Option<Instant>,
+    /// How often in a row its supervise could not do its work.
+    pub(crate) failures: u32,
     /// Whether a start was tried at all.
     pub(crate) tried: bool,
     /// The unit that must be gone before this one may start: the same name's former directory.
@@ -138,9 +143,18 @@ impl Unit {
             slot: Slot::Due { at: now },
             started: None,
             told: None,
+            failures: 0,
             tried: false,
             after: None,
         }
+    }
+
+    /// When the next supervise may be started: at most one a second, and when each of them fails at
+    /// once, ever fewer.
+    pub(crate) fn next_start(&self, now: Instant) -> Instant {
+        let doublings = self.failures.saturating_sub(1).min(6);
+        let wait = Duration::from_secs(1 << doublings).min(MINUTE);
+        self.started.map_or(now, |then| now.max(then + wait))
     }
 
     /// The log services; none for a log.

@@ -68,31 +68,37 @@ fn push(out: &mut String, row: &Row, widths: &[usize; 7], colours: bool) {
 
 fn row(service: &Service, seen: &Seen, now: Tai64n) -> Row {
     let name = Escaped(&service.typed.to_string_lossy()).to_string();
-    let none = || "-".to_owned();
-    let (Some(reading), None) = (&seen.reading, &seen.problem) else {
-        let problem = seen.problem.as_ref().map(ToString::to_string);
-        return Row {
+    match (&seen.problem, &seen.reading) {
+        (None, Some(reading)) => status_row(name, &reading.status, seen.normally_up, now),
+        (problem, _) => Row {
             cells: [
                 name,
-                "-".to_owned(),
                 none(),
                 none(),
                 none(),
                 none(),
-                problem.unwrap_or_default(),
+                none(),
+                problem
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
             ],
             colour: RED,
-        };
-    };
-    let status = &reading.status;
+        },
+    }
+}
+
+fn status_row(name: String, status: &Status, normally_up: Option<bool>, now: Tai64n) -> Row {
     let record = status.record.as_ref();
     let (state, colour) = state(status);
     let words = Words {
         status,
-        normally_up: seen.normally_up,
+        normally_up,
         now,
-    }
-    .to_string();
+    };
+    // Behind the first comma stands what has no column of its own.
+    let words = words.to_string();
+    let note = words.split_once(", ").map_or("", |(_, note)| note);
     Row {
         cells: [
             name,
@@ -105,12 +111,15 @@ fn row(service: &Service, seen: &Seen, now: Tai64n) -> Row {
             record
                 .and_then(|record| record.last_end)
                 .map_or_else(none, |end| end.to_string()),
-            words
-                .split_once(", ")
-                .map_or_else(String::new, |(_, note)| note.to_owned()),
+            note.to_owned(),
         ],
         colour,
     }
+}
+
+/// What stands in a cell without content.
+fn none() -> String {
+    "-".to_owned()
 }
 
 const GREEN: &str = "\x1b[32m";

@@ -22,7 +22,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// Shows the services until it is ended, or nobody reads on.
 pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     let on_terminal = io::stdout().is_terminal() && args.view != View::Json;
-    let ticks = on_terminal || args.means_all();
     let mut shown = Shown::default();
     loop {
         shown.name(named(args)?);
@@ -37,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
         if !output.is_empty() && !wrote(&output)? {
             return Ok(exit::DONE);
         }
+        let ticks = on_terminal || args.means_all() || shown.incomplete;
         let deadline = if ticks { Some(next) } else { None };
         match shown.watch.wait(deadline) {
             Ok(Change::Any | Change::Changed(_) | Change::TimedOut) => {}
@@ -59,32 +59,33 @@ struct Shown {
     names: Vec<OsString>,
     services: Vec<(Service, Seen)>,
     watch: StatusWatch,
+    /// Some have no state directory yet that could be watched.
+    incomplete: bool,
 }
 
 impl Shown {
     /// Takes up these services, and drops others.
     fn name(&mut self, names: Vec<OsString>) {
-        if self.names == names {
+        if self.names == names && !self.incomplete {
             return;
         }
-        let mut watch = StatusWatch::new();
-        let mut services = Vec::with_capacity(names.len());
+        self.watch = StatusWatch::new();
+        self.incomplete = false;
+        let mut old: Vec<(Service, Seen)> = std::mem::take(&mut self.services);
         for (index, name) in names.iter().enumerate() {
             let service = Service::named(name.clone());
-            if let Ok(layout) = &service.layout {
-                watch.add(&layout.state, index);
+            match &service.layout {
+                Ok(layout) if layout.state.is_dir() => self.watch.add(&layout.state, index),
+                Ok(_) | Err(_) => self.incomplete = true,
             }
-            let old = self.services.iter_mut().find(|(old, _)| old.typed == *name);
             let seen = old
+                .iter_mut()
+                .find(|(old, _)| old.typed == *name)
                 .map(|(_, seen)| std::mem::take(seen))
                 .unwrap_or_default();
-            services.push((service, seen));
+            self.services.push((service, seen));
         }
-        *self = Self {
-            names,
-            services,
-            watch,
-        };
+        self.names = names;
     }
 
     fn look(&mut self) {

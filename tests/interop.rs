@@ -54,7 +54,9 @@ while :; do sleep 0.02; done",
     scratch.file("foo/down", "");
     let mut foo = ours(&cwd.join("foo"));
     succeeds("svok", cwd, &["foo"]);
-    assert!(succeeds("svstat", cwd, &["foo"]).starts_with("foo: down "));
+    until("its first status", || {
+        succeeds("svstat", cwd, &["foo"]).starts_with("foo: down ")
+    });
     succeeds("svc", cwd, &["-u", "foo"]);
     let logged = |word: &str| {
         until(word, || {
@@ -82,6 +84,9 @@ while :; do sleep 0.02; done",
     let first = foo.pid();
     succeeds("svc", cwd, &["-k", "foo"]);
     until("another run", || ![0, first].contains(&foo.pid()));
+    until("its traps", || {
+        scratch.read("foo/signals").matches("up\n").count() == 2
+    });
     succeeds("svc", cwd, &["-d", "foo"]);
     until("want down", || {
         succeeds("svstat", cwd, &["foo"]).ends_with(", want down\n")
@@ -99,7 +104,7 @@ while :; do sleep 0.02; done",
 fn once_is_once() {
     let scratch = Scratch::new();
     let cwd = scratch.path();
-    scratch.script("foo/run", "echo ran >> ran; sleep 1000 & wait");
+    scratch.script("foo/run", "echo ran >> ran; exec sleep 1000");
     scratch.file("foo/down", "");
     let foo = ours(&cwd.join("foo"));
     succeeds("svc", cwd, &["-o", "foo"]);
@@ -207,7 +212,9 @@ fn runits_sv_sees_finish_term_and_a_service_that_will_not_start() {
     });
     succeeds("sv", cwd, &["kill", "foo"]);
     until("finish", || status("foo").starts_with("finish: foo: (pid "));
-    assert_eq!(scratch.read("foo/finished"), "-1 9\n");
+    until("what finish was told", || {
+        scratch.read("foo/finished") == "-1 9\n"
+    });
     scratch.file("foo/go", "");
     until("down", || status("foo").starts_with("down: foo: "));
     until("FATAL", || {

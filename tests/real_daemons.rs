@@ -23,7 +23,7 @@ use support::{Scratch, alive, eventually, kill, output, peer, program, stdout, u
 
 /// The supervise that runs the services here.
 fn supervise() -> PathBuf {
-    peer("supervise")
+    program("supervise").to_owned()
 }
 
 /// A service under supervise.

@@ -16,7 +16,7 @@ use std::process::Stdio;
 
 use servicedir::control::is_supervised;
 use servicedir::status::{State, Want};
-use support::service::{Service, pid_of};
+use support::service::{Service, pid_of, proc_status};
 use support::{Running, alive, eventually, kill, peer, program, stderr, until};
 
 fn mode(service: &Service, name: &str) -> u32 {
@@ -327,6 +327,23 @@ fn a_second_supervise_says_who_holds_the_lock() {
     let failed = command.arg("web").stderr(Stdio::piped()).output().unwrap();
     assert_eq!(failed.status.code(), Some(111));
     assert!(stderr(&failed).contains("unable to lock web/supervise/lock: held by"));
+}
+
+#[test]
+fn a_lock_that_a_dead_supervise_left_to_its_child_is_waited_for() {
+    let service = Service::sleeping("web").file("supervise/lock", "");
+    let lock = service.state_file("lock");
+    let mut dead = Running::start(std::process::Command::new(peer("true")).arg(""));
+    dead.ended();
+    let held = servicedir::lock::Lock::take(&lock).unwrap();
+    fs::write(&lock, format!("{}\n", dead.pid())).unwrap();
+    let mut supervise = service.supervise();
+    let waits = || proc_status(supervise.pid(), "State").starts_with('S');
+    until("it waits", waits);
+    drop(held);
+    service.until_running();
+    assert!(supervise.child().try_wait().unwrap().is_none());
+    assert_eq!(service.messages(), "");
 }
 
 #[test]

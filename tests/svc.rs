@@ -11,7 +11,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -222,6 +222,34 @@ fn supervisedir_moves_the_control_fifo() {
         assert_eq!(answer(&output), SILENT, "{value}");
         assert_eq!(forged.commands(), "a", "{value}");
     }
+}
+
+#[test]
+fn each_instance_of_a_directory_has_a_control_fifo_and_a_status_of_its_own() {
+    let scratch = Scratch::new();
+    let worker = Forged::new(&scratch.path().join("worker"));
+    fs::rename(worker.dir.join("supervise"), worker.dir.join("supervise@1")).unwrap();
+    for link in ["worker@1", "worker@2"] {
+        symlink("worker", scratch.path().join(link)).unwrap();
+    }
+    assert_eq!(answer(&svc(scratch.path(), &["-h", "worker@1"])), SILENT);
+    assert_eq!(worker.commands(), "h");
+    let (code, said) = answer(&svc(scratch.path(), &["-h", "worker@2"]));
+    assert_eq!(
+        said,
+        "svc: warning: unable to control worker@2: supervise not running\n"
+    );
+    assert_eq!(code, Some(100));
+    let looked = Command::new(program("svstat"))
+        .args(["./worker@1", "./worker@2"])
+        .current_dir(scratch.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        stdout(&looked),
+        "./worker@1: unable to open supervise@1/status: file does not exist\n\
+         ./worker@2: unable to open supervise@2/ok: file does not exist\n"
+    );
 }
 
 #[test]

@@ -263,3 +263,58 @@ fn no_descriptor_is_left_over_from_adoption_and_restarts() {
     // A child needs no descriptor, where the adopted one had a pidfd.
     assert_eq!(count(svscan), before - 1);
 }
+
+#[test]
+fn a_service_whose_link_is_gone_is_adopted_again_when_its_supervise_is_killed() {
+    let scan = counting();
+    let before = pids(&scan);
+    scan.unlink("a");
+    kill_and_wait(before.log_supervise);
+    let log_supervise = scan.supervised("a/log", Some(before.log_supervise));
+    kill_and_wait(before.supervise);
+    let supervise = scan.supervised("a", Some(before.supervise));
+    scan.log_grows("sv/a/log/out");
+    let after = Pids {
+        supervise,
+        log_supervise,
+        ..before
+    };
+    assert_eq!(pids(&scan), after);
+    fs::write(scan.dir("a/supervise/control"), "dx").unwrap();
+    until("it and its log are gone", || {
+        scan.supervise("a").is_none() && scan.supervise("a/log").is_none()
+    });
+}
+
+#[test]
+fn a_supervise_that_detaches_is_replaced() {
+    let scan = counting();
+    let before = pids(&scan);
+    let mut svc = Command::new(program("svc"));
+    svc.arg("--detach").arg(scan.scan_dir().join("a"));
+    assert!(svc.status().unwrap().success());
+    let supervise = scan.supervised("a", Some(before.supervise));
+    scan.log_grows("sv/a/log/out");
+    assert_eq!(
+        pids(&scan),
+        Pids {
+            supervise,
+            ..before
+        }
+    );
+}
+
+#[test]
+fn a_svscan_that_leaves_is_waited_for() {
+    // As in `pkill -QUIT svscan && svscan`.
+    let mut scan = counting();
+    let before = pids(&scan);
+    let former = scan.svscan.take().unwrap();
+    kill(former.pid(), libc::SIGSTOP);
+    scan.start();
+    former.signal(libc::SIGQUIT);
+    kill(former.pid(), libc::SIGCONT);
+    scan.log_grows("sv/a/log/out");
+    assert_eq!(scan.end(libc::SIGTERM).code(), Some(0), "{}", scan.stderr());
+    assert!(!alive(before.service));
+}

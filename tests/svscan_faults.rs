@@ -11,6 +11,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use support::scanning::{COUNT, SLEEP, Scanning};
 use support::{Running, kill, peer, program, until};
@@ -198,11 +199,32 @@ fn a_stderr_that_is_closed_is_no_reason_to_end() {
 }
 
 #[test]
+fn a_supervise_that_fails_at_once_is_started_less_and_less_often_until_hup() {
+    let mut scan = Scanning::new();
+    let supervise = scan
+        .scratch
+        .script("supervise", "echo >>../starts; exit 111");
+    scan.service("a", SLEEP);
+    scan.link("a");
+    scan.start_with(&["--supervise", supervise.to_str().unwrap()]);
+    let starts = || scan.scratch.read("starts").lines().count();
+    until("it waits for four seconds", || starts() == 3);
+    let begun = Instant::now();
+    scan.svscan.as_ref().unwrap().signal(libc::SIGHUP);
+    until("it was started again", || starts() == 4);
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
 fn a_supervise_that_cannot_run_is_started_once_a_second() {
     let mut scan = Scanning::new();
     let supervise = scan
         .scratch
-        .script("supervise", "date +%s%N >>../starts; exit 111");
+        .script("supervise", "date +%s%N >>../starts; exit 1");
     scan.service("a", SLEEP);
     scan.link("a");
     scan.start_with(&["--supervise", supervise.to_str().unwrap()]);

@@ -455,6 +455,27 @@ fn watch_prints_a_line_whenever_a_service_changes() {
 }
 
 #[test]
+fn watch_takes_up_a_service_that_gets_its_supervise_later() {
+    let scratch = Scratch::new();
+    let mut watch = support::Running::start(
+        command(scratch.path(), &["--watch", "./foo"]).stdout(Stdio::piped()),
+    );
+    let mut shown = BufReader::new(watch.child().stdout.take().unwrap()).lines();
+    let mut next = || without_seconds(&shown.next().unwrap().unwrap());
+    assert_eq!(next(), "./foo: unable to chdir: file does not exist");
+    fs::create_dir(scratch.path().join("foo")).unwrap();
+    assert_eq!(
+        next(),
+        "./foo: unable to open supervise/ok: file does not exist"
+    );
+    let foo = Forged::new(&scratch.path().join("foo"));
+    foo.announce(&running());
+    until("its line", || next() == "./foo: up (pid 42) N seconds");
+    foo.announce(&status(State::Running, 43, Want::Up));
+    assert_eq!(next(), "./foo: up (pid 43) N seconds");
+}
+
+#[test]
 fn watch_on_a_terminal_draws_over_itself_and_ends_by_ctrl_c_with_the_terminal_as_it_was() {
     let scratch = Scratch::new();
     let foo = Forged::new(&scratch.path().join("foo"));

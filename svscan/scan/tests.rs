@@ -303,6 +303,31 @@ fn a_supervise_that_dies_is_started_again_after_a_second() {
 }
 
 #[test]
+fn a_supervise_that_fails_at_once_is_started_ever_more_rarely() {
+    let mut world = World::new(false);
+    let id = world.make(1, 0, false);
+    world.seen();
+    world.settle();
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        world.up.remove(&id);
+        world.scan.step(Event::Failed(id.clone()), world.now);
+        world.settle();
+        let next = world.scan.deadline().unwrap();
+        waits.push(next.duration_since(world.now).as_secs());
+        world.now = next;
+        world.settle();
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    // One that worked for a while begins anew.
+    world.pass(SECOND);
+    world.up.remove(&id);
+    world.scan.step(Event::Failed(id.clone()), world.now);
+    world.settle();
+    assert!(world.up.contains(&id));
+}
+
+#[test]
 fn services_start_in_order_of_priority_and_logs_with_theirs() {
     let mut world = World::new(false);
     for (name, priority, logged) in [(1, 9, false), (2, -1, true), (3, 9, false), (4, 2, false)] {
@@ -440,6 +465,8 @@ enum Happening {
     Delete(u64),
     Killed(usize),
     Exited(usize),
+    Failed(usize),
+    Hurry,
     Obeyed,
     Refuse(bool),
     Away(bool),
@@ -454,6 +481,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0..4_u64).prop_map(Happening::Delete),
         3 => (0..8_usize).prop_map(Happening::Killed),
         2 => (0..8_usize).prop_map(Happening::Exited),
+        2 => (0..8_usize).prop_map(Happening::Failed),
+        1 => Just(Happening::Hurry),
         2 => Just(Happening::Obeyed),
         1 => any::<bool>().prop_map(Happening::Refuse),
         1 => any::<bool>().prop_map(Happening::Away),
@@ -481,6 +510,16 @@ impl World {
                     self.ends(&id);
                 }
             }
+            Happening::Failed(number) => {
+                // One that fails has not started its service.
+                if let Some(id) = self.up.iter().nth(number).cloned() {
+                    self.up.remove(&id);
+                    self.alive.remove(&id);
+                    self.told.remove(&id);
+                    self.scan.step(Event::Failed(id), self.now);
+                }
+            }
+            Happening::Hurry => self.scan.step(Event::Hurry, self.now),
             Happening::Obeyed => {
                 let told: Vec<Id> = self.told.keys().cloned().collect();
                 told.iter().for_each(|id| self.ends(id));
@@ -514,6 +553,7 @@ proptest! {
         }
         // With nothing in the way, all that is listed comes up and the rest goes.
         (world.refusing, world.away) = (false, false);
+        world.happen(&Happening::Hurry);
         for _ in 0..8 {
             world.happen(&Happening::Obeyed);
             world.happen(&Happening::Pass(1000));

@@ -307,7 +307,7 @@ proptest! {
     #[test]
     fn a_user_that_is_shown_reads_back(text in "[a-z0-9_-]{1,9}(:[a-z0-9_-]{1,9})?") {
         if let Some(parsed) = user(os(&text)) {
-            prop_assert_eq!(parsed.to_string(), text);
+            prop_assert_eq!(user(os(&parsed.to_string())), Some(parsed));
         }
     }
 }
