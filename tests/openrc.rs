@@ -38,6 +38,9 @@ fn svscan_is_a_service_of_openrc() {
         cp -R /etc/sv/web /etc/sv/new; rm -rf /etc/sv/new/supervise; ln -s /etc/sv/new /service/new
         await svstat -q /service/new
         echo "kept: $before $(cat /service/web/supervise/pid)"
+        kill -KILL "$(cat /run/svscan.pid)"
+        await test ! -e "/proc/$(cat /run/svscan.pid)"
+        echo "killed: $(say service svscan status)"
         echo "stop: $(say service svscan stop)"
         echo "left: [$(left)]"
         "#,
@@ -48,6 +51,7 @@ fn svscan_is_a_service_of_openrc() {
     assert!(line(&said, "upgrade").starts_with("0 |"), "{said}");
     let (before, after) = line(&said, "kept").split_once(' ').unwrap();
     assert_eq!(before, after);
+    assert!(line(&said, "killed").starts_with("32 |"), "{said}");
     assert!(line(&said, "stop").starts_with("0 |"), "{said}");
     assert_eq!(line(&said, "left"), "[]");
 }

@@ -24,5 +24,5 @@ fn the_unit_is_one_that_systemd_understands_whole() {
         "#
     ));
     assert_eq!(line(&said, "verify"), "0 | ");
-    assert!(line(&said, "fault").contains("KillMode"), "{said}");
+    assert!(line(&said, "fault").contains("kill mode"), "{said}");
 }
