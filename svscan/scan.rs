@@ -334,10 +334,13 @@ impl Scan {
                 self.change(old, |unit| unit.doom = Doom::Deleted);
             }
             let path = log_name(&name, stream, &log);
-            self.units.entry(log).or_insert_with(|| Unit {
+            let unit = self.units.entry(log).or_insert_with(|| Unit {
                 after,
-                ..Unit::new(path, Role::Log, priority, now)
+                ..Unit::new(path.clone(), Role::Log, priority, now)
             });
+            if unit.is_main() {
+                become_log(unit, path, now);
+            }
         }
     }
 
@@ -415,6 +418,17 @@ fn log_name(service: &OsStr, stream: Stream, log: &Id) -> OsString {
         name.push(instance);
     }
     name
+}
+
+/// A directory that stands in the scan directory is a service's log, too: it is its log alone. A
+/// supervise that was started for it has the wrong input, and is started again.
+fn become_log(unit: &mut Unit, name: OsString, now: Instant) {
+    unit.role = Role::Log;
+    unit.name = name;
+    if unit.slot == Slot::Up {
+        let then = Some((now, Ending::Stop));
+        unit.slot = Slot::Ending { then };
+    }
 }
 
 /// A supervise has ended, the last of so many in a row that failed.

@@ -35,10 +35,12 @@ impl EventLoop {
             return;
         };
         let folder = Path::new(&unit.name);
+        // A link to the service itself is no log of it.
+        let other = |log: &Id| (log.dev, log.ino) != (id.dev, id.ino);
         let instance = id.instance.as_deref();
         let logs = Logs {
-            out: log_id(folder, LOG, instance),
-            err: log_id(folder, ERRLOG, instance),
+            out: log_id(folder, LOG, instance).filter(other),
+            err: log_id(folder, ERRLOG, instance).filter(other),
         };
         let old: Vec<(Stream, Id)> = unit
             .logs()

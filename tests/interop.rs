@@ -84,6 +84,9 @@ while :; do sleep 0.02; done",
     let first = foo.pid();
     succeeds("svc", cwd, &["-k", "foo"]);
     until("another run", || ![0, first].contains(&foo.pid()));
+    until("its traps", || {
+        scratch.read("foo/signals").matches("up\n").count() == 2
+    });
     succeeds("svc", cwd, &["-d", "foo"]);
     until("want down", || {
         succeeds("svstat", cwd, &["foo"]).ends_with(", want down\n")

@@ -374,3 +374,39 @@ fn hup_looks_at_everything() {
     scan.up("b");
     assert_eq!(scan.up("a"), pid);
 }
+
+#[test]
+fn a_log_that_is_linked_itself_is_the_log_of_its_service_alone() {
+    // Before its service in one case, and behind it in the other.
+    for name in ["early", "zlate"] {
+        let mut scan = Scanning::new();
+        scan.logged("middle", "echo hello; exec sleep 1000");
+        symlink("../sv/middle/log", scan.scan_dir().join(name)).unwrap();
+        scan.start();
+        scan.link("middle");
+        until("the line is logged", || {
+            scan.scratch.read("sv/middle/log/out") == "hello\n"
+        });
+        assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
+        assert_eq!(scan.processes(), []);
+        assert_eq!(scan.stderr(), "");
+    }
+}
+
+#[test]
+fn one_log_may_read_both_outputs_and_a_service_is_no_log_of_its_own() {
+    let mut scan = Scanning::new();
+    scan.logged("a", "echo out; echo err >&2; exec sleep 1000");
+    symlink("log", scan.dir("a/errlog")).unwrap();
+    scan.service("b", SLEEP);
+    symlink(".", scan.dir("b/log")).unwrap();
+    scan.link("a");
+    scan.link("b");
+    scan.start();
+    until("both are logged", || {
+        scan.scratch.read("sv/a/log/out") == "out\nerr\n"
+    });
+    scan.up("b");
+    assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
+    assert_eq!(scan.processes(), []);
+}

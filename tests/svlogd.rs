@@ -1,4 +1,11 @@
 //! svlogd: what its directories hold, beside runit's on the same input, and what it obeys.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 mod logging;
 mod support;

@@ -1,5 +1,12 @@
 //! svlogd on bad days: killed at each step, system calls that fail, a full disk, directories that go
 //! and come, processors that do not do their work.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 mod logging;
 mod support;

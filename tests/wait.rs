@@ -338,3 +338,57 @@ fn a_detached_service_goes_on() {
     assert!(support::alive(run));
     kill(run, libc::SIGKILL);
 }
+
+#[test]
+fn more_services_than_the_soft_limit_of_open_files_are_one_wait() {
+    let scratch = Scratch::new();
+    let mut foreign = status(State::Running, 5, Want::Up);
+    foreign.record = None;
+    let services: Vec<Forged> = (0..60)
+        .map(|number| {
+            let service = Forged::new(&scratch.path().join(format!("s{number}")));
+            service.announce(&foreign);
+            service
+        })
+        .collect();
+    let shell = format!("ulimit -S -n 30; exec {} -hw s*", program("svc").display());
+    let mut waits = Command::new("/bin/sh")
+        .args(["-c", &shell])
+        .current_dir(scratch.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut taken = 0;
+    until("every command and the end of the wait", || {
+        taken += services
+            .iter()
+            .map(|service| service.commands().len())
+            .sum::<usize>();
+        waits.try_wait().unwrap().is_some()
+    });
+    assert_eq!(ended(waits), DONE);
+    assert_eq!(taken, services.len());
+}
+
+#[test]
+fn where_no_inotify_is_to_be_had_the_wait_looks_again_and_again() {
+    let scratch = Scratch::new();
+    let foo = Forged::new(&scratch.path().join("foo"));
+    foo.announce(&with(status(State::Stopped, 0, Want::Down), |_, record| {
+        record.supervise = None;
+    }));
+    let waits = Command::new(support::peer("strace"))
+        .args(["-o", "/dev/null", "-e", "inject=inotify_init1:error=EMFILE"])
+        .arg(program("svc"))
+        .args(["-u", "-T60", "foo"])
+        .current_dir(scratch.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert_eq!(foo.next_commands(), "u");
+    foo.announce(&with(status(State::Running, 5, Want::Up), |_, record| {
+        record.commands = 1;
+        record.supervise = None;
+    }));
+    assert_eq!(ended(waits), DONE);
+}

@@ -56,8 +56,9 @@ impl Next {
                 let wait = until.saturating_duration_since(now.clock);
                 format!("; next try in {}", humantime::format_duration(wait))
             }
-            Self::Fatal(_) => "; given up".to_owned(),
-            Self::Stopped | Self::Exited | Self::Again | Self::Start => String::new(),
+            Self::Stopped | Self::Exited | Self::Again | Self::Start | Self::Fatal(_) => {
+                String::new()
+            }
         }
     }
 }
@@ -157,7 +158,12 @@ impl Machine {
             .startretries
             .is_some_and(|retries| failed > retries)
         {
-            return self.given_up();
+            let next = self.given_up();
+            if let Next::Fatal(reason) = &next {
+                let message = format!("given up after {reason}");
+                self.actions.push_back(Action::Warn(message));
+            }
+            return next;
         }
         let wait = self.options.backoff.wait(failed);
         let until = now

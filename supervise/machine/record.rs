@@ -3,6 +3,7 @@
 use servicedir::options::Ready;
 use servicedir::process::Identity;
 use servicedir::status::{self, Phase, Record, Status};
+use servicedir::tai64n::Tai64n;
 
 use super::down::Next;
 use super::run::{Run, Stage, Then};
@@ -123,50 +124,38 @@ impl Machine {
     }
 
     fn current_run(&self) -> Option<&Run> {
-        match &self.state {
-            State::Run(run) => Some(run),
-            State::Stopped
-            | State::Loading(_)
-            | State::Preparing { .. }
-            | State::Finish(_)
-            | State::Backoff { .. }
-            | State::Exited { .. }
-            | State::Fatal => None,
-        }
+        let State::Run(run) = &self.state else {
+            return None;
+        };
+        Some(run)
     }
 
     fn is_restarting(&self) -> bool {
-        match &self.state {
-            State::Run(run) => matches!(
-                run.stage,
-                Stage::Stopping {
-                    then: Then::Start,
-                    ..
-                }
-            ),
-            State::Finish(finish) => finish.next == Next::Start,
-            State::Stopped
-            | State::Loading(_)
-            | State::Preparing { .. }
-            | State::Backoff { .. }
-            | State::Exited { .. }
-            | State::Fatal => false,
+        let stopped_to_start = |run: &Run| match run.stage {
+            Stage::Stopping { then, .. } => then == Then::Start,
+            Stage::Starting | Stage::Running => false,
+        };
+        match self.next() {
+            Some(next) => *next == Next::Start,
+            None => self.current_run().is_some_and(stopped_to_start),
         }
     }
 
-    fn next_start(&self) -> Option<servicedir::tai64n::Tai64n> {
-        match &self.state {
-            State::Backoff { label, .. } => Some(*label),
-            State::Finish(finish) => match finish.next {
-                Next::Backoff { label, .. } => Some(label),
-                Next::Stopped | Next::Exited | Next::Again | Next::Start | Next::Fatal(_) => None,
-            },
-            State::Stopped
-            | State::Loading(_)
-            | State::Preparing { .. }
-            | State::Run(_)
-            | State::Exited { .. }
-            | State::Fatal => None,
+    fn next_start(&self) -> Option<Tai64n> {
+        if let State::Backoff { label, .. } = &self.state {
+            return Some(*label);
         }
+        match self.next()? {
+            Next::Backoff { label, .. } => Some(*label),
+            Next::Stopped | Next::Exited | Next::Again | Next::Start | Next::Fatal(_) => None,
+        }
+    }
+
+    /// What follows `finish`.
+    fn next(&self) -> Option<&Next> {
+        let State::Finish(finish) = &self.state else {
+            return None;
+        };
+        Some(&finish.next)
     }
 }

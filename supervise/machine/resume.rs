@@ -79,10 +79,7 @@ impl Machine {
     /// went: the stop is said again.
     fn resume_run(&mut self, run: Run, now: Moment) {
         let unheard = match run.stage {
-            Stage::Stopping {
-                then: then @ (Then::Stop | Then::Start),
-                ..
-            } if !run.term_sent => Some(then),
+            Stage::Stopping { then, .. } if !run.term_sent => Some(then),
             Stage::Starting | Stage::Running | Stage::Stopping { .. } => None,
         };
         self.state = State::Run(Box::new(run));

@@ -186,16 +186,10 @@ fn earliest(deadlines: [Option<Instant>; 3]) -> Option<Instant> {
 
 impl Machine {
     pub(super) fn run(&mut self) -> Option<&mut Run> {
-        match &mut self.state {
-            State::Run(run) => Some(run),
-            State::Stopped
-            | State::Loading(_)
-            | State::Preparing { .. }
-            | State::Finish(_)
-            | State::Backoff { .. }
-            | State::Exited { .. }
-            | State::Fatal => None,
-        }
+        let State::Run(run) = &mut self.state else {
+            return None;
+        };
+        Some(run)
     }
 
     pub(super) fn executed(&mut self) {

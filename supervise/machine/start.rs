@@ -91,12 +91,14 @@ impl Machine {
     pub(super) fn run_not_spawned(&mut self, errno: i32, now: Moment) {
         self.history.last_start = Some(now.clock);
         self.history.last_end = Some(End::NotStarted(errno));
+        let refusal = format!("unable to fork: {}", Why(errno));
+        let is_news = self.history.refusal != refusal;
+        self.history.refusal = refusal;
         let next = self.failed_start(now);
-        self.actions.push_back(Action::Warn(format!(
-            "unable to fork: {}{}",
-            Why(errno),
-            next.in_words(now)
-        )));
+        if is_news {
+            let message = format!("{}{}", self.history.refusal, next.in_words(now));
+            self.actions.push_back(Action::Warn(message));
+        }
         self.enter(next, now);
     }
 }

@@ -1,5 +1,16 @@
 //! What the tests of svlogd share: log directories, running loggers, and what is to be found on disk.
-#![allow(dead_code, reason = "each test file uses its own part of the harness")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part of the harness"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 use std::fs;
 use std::io::Write;
