@@ -2,6 +2,13 @@
 //! documentations of daemontools and s6 tell to write.
 //!
 //! Each test has a system of its own, see `support/world.rs`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 mod support;
 

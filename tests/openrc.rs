@@ -2,6 +2,13 @@
 //!
 //! Each test has a system of its own (`support/world.sh`): Debian's openrc and all else of this machine,
 //! with every change in memory, in mount and pid namespaces that end with the test. Needs root.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 mod support;
 

@@ -1,4 +1,11 @@
 //! The unit for systemd. What svscan tells systemd is in `svscan_init.rs`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 mod support;
 

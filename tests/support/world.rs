@@ -42,6 +42,10 @@ service() { rc-service "$@"; }
 
 /// Runs a script in a world of its own, and returns what it printed.
 #[track_caller]
+#[expect(
+    clippy::print_stdout,
+    reason = "a test that fails shows what its world said"
+)]
 pub fn world(script: &str) -> String {
     let scratch = Scratch::new();
     let world = tempfile::tempdir().unwrap();
