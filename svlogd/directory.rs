@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use memchr::memchr_iter;
+use servicedir::signal::Signal;
 
 use crate::line::{Layout, Lines, Output, Stamp};
 use crate::store::{Current, Fault};
@@ -405,10 +406,10 @@ impl Directory {
         }
     }
 
-    /// Asks its processor to end.
-    pub(crate) fn terminate(&self) {
+    /// Sends a signal to its processor.
+    pub(crate) fn end_processor(&self, signal: Signal) {
         if let Some(writer) = &self.writer {
-            writer.processor.terminate();
+            writer.processor.end(signal);
         }
     }
 }

@@ -20,6 +20,11 @@ const BUFFER_SIZE: usize = 64 * 1024;
 /// After TERM, so long the rest of an unfinished line is waited for.
 const LAST_LINE_WAIT: Duration = Duration::from_millis(200);
 
+/// After TERM, so long running processors are waited for; then they get TERM themselves.
+const CHILD_WAIT: Duration = Duration::from_secs(10);
+/// So long one that got TERM is waited for; then it gets KILL. Its file is kept for the next start.
+const LAST_CHILD_WAIT: Duration = Duration::from_secs(1);
+
 /// How far the end is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -225,7 +230,7 @@ impl EventLoop {
                 directory.rotate(now);
             }
             if term && self.terminated {
-                directory.terminate();
+                directory.end_processor(Signal::TERM);
             }
         }
         if term {
@@ -276,7 +281,11 @@ impl EventLoop {
         }
     }
 
+    /// Waits for the directories' children: after TERM no longer than [`CHILD_WAIT`], so that a
+    /// processor that hangs does not keep the next logger from starting.
     fn wait_for_children(&mut self) {
+        let mut latest = None;
+        let mut asked = false;
         loop {
             let now = Instant::now();
             for directory in &mut self.directories {
@@ -285,7 +294,18 @@ impl EventLoop {
             if !self.directories.iter().any(Directory::is_busy) {
                 return;
             }
-            self.waiter.poll(false, None, now);
+            if self.terminated && latest.is_none() {
+                latest = Some(now + CHILD_WAIT);
+            }
+            if latest.is_some_and(|latest| latest <= now) {
+                let signal = if asked { Signal::KILL } else { Signal::TERM };
+                asked = true;
+                latest = Some(now + LAST_CHILD_WAIT);
+                for directory in &self.directories {
+                    directory.end_processor(signal);
+                }
+            }
+            self.waiter.poll(false, latest, now);
             self.signals();
         }
     }

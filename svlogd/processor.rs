@@ -147,8 +147,8 @@ impl Processor {
         }
     }
 
-    /// Asks a processor that is waited for to end.
-    pub(crate) fn terminate(&self) {
+    /// Sends a signal to a processor that is waited for, and to what it started.
+    pub(crate) fn end(&self, signal: SignalName) {
         let Some(running) = &self.running else {
             return;
         };
@@ -157,7 +157,12 @@ impl Processor {
             .and_then(Pid::from_raw)
         {
             // A failure means that it has just ended, which is what was asked for.
-            kill_process_group(pid, Signal::TERM).ok();
+            let signal = if signal == SignalName::KILL {
+                Signal::KILL
+            } else {
+                Signal::TERM
+            };
+            kill_process_group(pid, signal).ok();
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Sealer {
     waiting: Vec<Job>,
     /// When a child is to be started for those that wait.
     due: Option<Instant>,
+    /// Whether a file could not be brought to the disk since that was last asked.
+    failed: bool,
 }
 
 impl Sealer {
@@ -57,7 +59,8 @@ impl Sealer {
         if self.child.is_none() {
             return self.start();
         }
-        seal_here(self.waiting.drain(..1))
+        let first = self.waiting.drain(..1).collect();
+        self.seal_here(first)
     }
 
     /// Starts a child if one is due. Returns the labels of files that are on the disk now.
@@ -92,10 +95,30 @@ impl Sealer {
             Ok(WaitStatus::StillAlive) => return Vec::new(),
             Ok(WaitStatus::Exited(_, 0)) => labels(&self.working),
             // What it did not do is done here: rather late than not at all.
-            Ok(_) | Err(_) => seal_here(self.working.drain(..)),
+            Ok(_) | Err(_) => {
+                let jobs = std::mem::take(&mut self.working);
+                self.seal_here(jobs)
+            }
         };
         self.child = None;
         self.working.clear();
+        done
+    }
+
+    /// Whether a file could not be brought to the disk since the last call: it stays `@….u`.
+    pub(crate) fn has_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
+    }
+
+    /// Brings files to the disk while the caller waits; returns the labels of those that went.
+    fn seal_here(&mut self, jobs: Vec<Job>) -> Vec<Tai64n> {
+        let mut done = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match mark(&job.file) {
+                Ok(()) => done.push(job.label),
+                Err(_) => self.failed = true,
+            }
+        }
         done
     }
 
@@ -116,20 +139,13 @@ impl Sealer {
                 self.working = jobs;
                 Vec::new()
             }
-            Err(_) => seal_here(jobs.into_iter()),
+            Err(_) => self.seal_here(jobs),
         }
     }
 }
 
 fn labels(jobs: &[Job]) -> Vec<Tai64n> {
     jobs.iter().map(|job| job.label).collect()
-}
-
-/// Brings files to the disk while the caller waits; returns the labels of those that went.
-fn seal_here(jobs: impl Iterator<Item = Job>) -> Vec<Tai64n> {
-    jobs.filter(|job| mark(&job.file).is_ok())
-        .map(|job| job.label)
-        .collect()
 }
 
 /// The child: it keeps nothing but its files, above all no lock.

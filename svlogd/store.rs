@@ -405,6 +405,10 @@ fn take_lock(path: &Path, dir: &OwnedFd) -> Result<OwnedFd, Fault> {
         | OFlags::NONBLOCK
         | OFlags::CLOEXEC;
     let lock = openat(dir, "lock", flags, Mode::from(0o600)).map_err(fault)?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(fault)?;
-    Ok(lock)
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        // "Try again" would not say that another logger has it.
+        Err(Errno::WOULDBLOCK) => Err(fault(Errno::BUSY)),
+        Err(errno) => Err(fault(errno)),
+    }
 }

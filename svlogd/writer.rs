@@ -426,6 +426,13 @@ impl Writer {
     pub(crate) fn reap(&mut self, path: &Path, now: Instant, start_next: bool) {
         let done = self.sealer.reap();
         self.sealed(path, &done);
+        if self.sealer.has_failed() {
+            let path = path.display();
+            let report = self.settings.report;
+            report.warning(format_args!(
+                "unable to sync an old file in {path}; it stays @*.u"
+            ));
+        }
         if self.processor.runs() {
             self.processor.reap(&self.store, path, now);
             if !self.processor.runs() {
@@ -492,6 +499,8 @@ impl Writer {
                 .report
                 .warning(format_args!("unable to sync {file}: {why}"));
         }
+        // What a child of a killed svlogd finished after this one had started.
+        self.repair(path);
         self.info("close", path, "");
     }
 

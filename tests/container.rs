@@ -1,4 +1,11 @@
 //! svscan as the first process of a container: of pid and mount namespaces of its own, as root and as a user.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 mod support;
 
@@ -180,7 +187,6 @@ fn exit_code_of(who: As, run: &str, options: &[(&str, &str)]) -> Option<i32> {
     );
     let code = image.svscan(&[]).ended().code();
     let (out, err) = (image.scratch.read("stdout"), image.scratch.read("stderr"));
-    println!("{out}{err}");
     assert!(out.contains("helper ends"), "{out}{err}");
     assert!(err.contains("app is essential and has ended"), "{err}");
     code

@@ -1,81 +1,30 @@
 //! The suite under OpenRC: svscan as its service, and single services by `supervisor=servicedir`.
 //!
-//! Each test has a system of its own (`openrc/world.sh`): Debian's openrc and all else of this machine,
+//! Each test has a system of its own (`support/world.sh`): Debian's openrc and all else of this machine,
 //! with every change in memory, in mount and pid namespaces that end with the test. Needs root.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 mod support;
 
-use std::process::Command;
+use support::peer;
+use support::world::{line, world};
 
-use support::{Scratch, peer, program, stderr, stdout};
-
-/// What the scripts begin with.
-const PRELUDE: &str = r#"
-suite() {
-    for program in svscan supervise svc svstat svok svlogd; do
-        rm -f "/usr/bin/$program"
-        cp "/opt/servicedir/$program" /usr/bin/
-    done
-}
-# await CONDITION...: waits for it, with an end.
-await() {
-    tries=0
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries + 1))
-        if [ $tries -gt 300 ]; then echo "never: $*"; ps axf; exit 1; fi
-        sleep 0.1
-    done
-}
-# Prints what a command answers, and its exit code.
-say() {
-    code=0
-    answer=$("$@" 2>&1) || code=$?
-    printf '%s | %s\n' "$code" "$(printf '%s' "$answer" | tr -s ' \n' '  ')"
-}
-# init NAME, with the body on stdin: an init script.
-init() {
-    { echo '#!/sbin/openrc-run'; cat; } >"/etc/init.d/$1"
-    chmod +x "/etc/init.d/$1"
-}
-# All processes but this shell and what looks.
-left() { ps -e -o pid= -o stat= -o args= | awk '$2 !~ /^Z/ && !/test.sh|ps -e|awk|grep|wc -l/'; }
-seconds() { date +%s; }
-service() { rc-service "$@"; }
-"#;
-
-/// Runs a script in a world of its own, and returns what it printed.
+/// A script in a world with Debian's openrc.
 #[track_caller]
-fn world(script: &str) -> String {
+fn openrc(script: &str) -> String {
     peer("openrc-run");
-    let scratch = Scratch::new();
-    let world = tempfile::tempdir().unwrap();
-    let script = scratch.script("test", &format!("{PRELUDE}\n{script}"));
-    let project = env!("CARGO_MANIFEST_DIR");
-    let output = Command::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--kill-child", "sh"])
-        .arg(format!("{project}/tests/openrc/world.sh"))
-        .arg(world.path())
-        .arg(program("svscan").parent().unwrap())
-        .args([project.as_ref(), script.as_path()])
-        .output()
-        .unwrap();
-    let said = stdout(&output);
-    println!("{said}{}", stderr(&output));
-    assert!(output.status.success(), "{said}\n{}", stderr(&output));
-    said
-}
-
-/// The line that a script printed after `label: `.
-#[track_caller]
-fn line<'a>(said: &'a str, label: &str) -> &'a str {
-    said.lines()
-        .find_map(|line| line.strip_prefix(label)?.strip_prefix(": "))
-        .unwrap_or_else(|| panic!("no {label} in {said}"))
+    world(script)
 }
 
 #[test]
 fn svscan_is_a_service_of_openrc() {
-    let said = world(
+    let said = openrc(
         r#"
         suite
         mkdir -p /etc/sv/web
@@ -96,6 +45,9 @@ fn svscan_is_a_service_of_openrc() {
         cp -R /etc/sv/web /etc/sv/new; rm -rf /etc/sv/new/supervise; ln -s /etc/sv/new /service/new
         await svstat -q /service/new
         echo "kept: $before $(cat /service/web/supervise/pid)"
+        kill -KILL "$(cat /run/svscan.pid)"
+        await test ! -e "/proc/$(cat /run/svscan.pid)"
+        echo "killed: $(say service svscan status)"
         echo "stop: $(say service svscan stop)"
         echo "left: [$(left)]"
         "#,
@@ -106,6 +58,7 @@ fn svscan_is_a_service_of_openrc() {
     assert!(line(&said, "upgrade").starts_with("0 |"), "{said}");
     let (before, after) = line(&said, "kept").split_once(' ').unwrap();
     assert_eq!(before, after);
+    assert!(line(&said, "killed").starts_with("32 |"), "{said}");
     assert!(line(&said, "stop").starts_with("0 |"), "{said}");
     assert_eq!(line(&said, "left"), "[]");
 }
@@ -131,7 +84,7 @@ const SUPERVISION: &str = r#"
 
 #[test]
 fn the_generic_script_leaves_nothing_running() {
-    let said = world(&format!("suite\n{SUPERVISION}"));
+    let said = openrc(&format!("suite\n{SUPERVISION}"));
     assert!(line(&said, "start").starts_with("0 |"), "{said}");
     assert!(line(&said, "stop").starts_with("0 |"), "{said}");
     assert_eq!(line(&said, "left"), "0");
@@ -140,7 +93,7 @@ fn the_generic_script_leaves_nothing_running() {
 #[test]
 fn with_daemontools_the_same_script_leaves_everything_running() {
     peer("svscan");
-    let said = world(SUPERVISION);
+    let said = openrc(SUPERVISION);
     assert!(line(&said, "stop").starts_with("0 |"), "{said}");
     // Two services, their logs, and a supervise for each of the four.
     assert_eq!(line(&said, "runs"), "2", "{said}");
@@ -179,7 +132,7 @@ END
 
 #[test]
 fn a_start_says_what_became_of_it() {
-    let said = world(&format!(
+    let said = openrc(&format!(
         r#"
         {SERVICES}
         echo "before: $(say service good status)"
@@ -231,7 +184,7 @@ fn a_start_says_what_became_of_it() {
 
 #[test]
 fn a_service_that_broke_down_is_crashed_and_restarts() {
-    let said = world(&format!(
+    let said = openrc(&format!(
         r#"
         {SERVICES}
         init once <<'END'
@@ -277,7 +230,7 @@ END
 
 #[test]
 fn a_service_is_made_from_what_the_init_script_says() {
-    let said = world(&format!(
+    let said = openrc(&format!(
         r#"
         {SERVICES}
         mkdir -m 777 /tmp/place
@@ -341,7 +294,7 @@ END
 
 #[test]
 fn a_ready_service_directory_is_used_as_it_is() {
-    let said = world(&format!(
+    let said = openrc(&format!(
         r#"
         {SERVICES}
         mkdir -p /etc/sv/ready /etc/sv/broken
@@ -378,7 +331,7 @@ END
 
 #[test]
 fn what_does_not_stop_in_time_is_killed_and_what_cannot_be_done_is_refused() {
-    let said = world(&format!(
+    let said = openrc(&format!(
         r#"
         {SERVICES}
         init stubborn <<'END'
@@ -448,10 +401,10 @@ END
 #[test]
 fn the_patch_teaches_openrc_the_supervisor() {
     peer("patch");
-    let said = world(&format!(
+    let said = openrc(&format!(
         r#"
         {SERVICES}
-        patch -s -d /lib/rc -p1 <{project}/openrc/openrc-supervisor-servicedir.patch
+        patch -s -d /lib/rc -p1 </opt/project/openrc/openrc-supervisor-servicedir.patch
         init plain <<'END'
 supervisor=servicedir
 command=/bin/sleep
@@ -461,8 +414,7 @@ END
         echo "status: $(say service plain status)"
         echo "stop: $(say service plain stop)"
         echo "stopped: $(say service plain status)"
-        "#,
-        project = env!("CARGO_MANIFEST_DIR"),
+        "#
     ));
     let start = line(&said, "start");
     assert!(

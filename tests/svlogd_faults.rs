@@ -535,6 +535,24 @@ fn a_processor_that_hangs_stops_neither_logging_nor_a_second_term() {
 }
 
 #[test]
+fn a_processor_that_hangs_does_not_keep_a_logger_from_ending() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(
+        &scratch,
+        "log",
+        "!trap '' TERM; while :; do sleep 1; done\n",
+    );
+    let mut logger = Logger::svlogd(&scratch, &[], &[&dir]);
+    rotate_one(&mut logger, &dir);
+    logger.running.signal(libc::SIGTERM);
+    assert_eq!(logger.running.ended().code(), Some(0));
+    assert_eq!(dir.text(), "one\n");
+    fs::write(dir.path.join("config"), "!cat\n").unwrap();
+    assert_eq!(log(svlogd(), &[], &[&dir], b"").0, 0);
+    assert_eq!(processed(&dir), ["one\n"]);
+}
+
+#[test]
 fn what_a_crash_left_is_processed_at_the_next_start() {
     let scratch = Scratch::new();
     let dir = LogDir::new(&scratch, "log", "!tr a-z A-Z\n");

@@ -1,4 +1,11 @@
 //! Instances: links `worker@1`, `worker@2`, … to one service directory, each a service of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test does not expect ends it"
+)]
 
 mod support;
 

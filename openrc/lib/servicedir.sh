@@ -158,7 +158,7 @@ _servicedir_options() {
 	# shellcheck disable=SC2086 # it is to be split
 	_servicedir_limits ${rc_ulimit:-$RC_ULIMIT} || return 1
 	for name in $servicedir_env; do
-		mkdir -p "${_sv_dir}/options/env"
+		mkdir -p -m 0700 "${_sv_dir}/options/env"
 		eval "printf '%s' \"\${$name}\"" >"${_sv_dir}/options/env/$name"
 	done
 	[ -z "$servicedir_options" ] || printf '%s\n' "$servicedir_options" | while IFS='=' read -r name value; do

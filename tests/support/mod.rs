@@ -18,6 +18,7 @@
 pub mod scanning;
 pub mod service;
 pub mod supervised;
+pub mod world;
 
 use std::ffi::OsStr;
 use std::fs;

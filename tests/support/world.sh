@@ -20,16 +20,15 @@ for state in daemons exclusive failed hotplugged inactive options scheduled star
 done
 
 cp "$project"/openrc/lib/* "$root/usr/share/servicedir/"
-cp "$project"/openrc/conf.d/* "$root/etc/conf.d/" 2>/dev/null || {
-	mkdir -p "$root/etc/conf.d"
-	cp "$project"/openrc/conf.d/* "$root/etc/conf.d/"
-}
+mkdir -p "$root/etc/conf.d"
+cp "$project"/openrc/conf.d/* "$root/etc/conf.d/"
 cp "$project"/openrc/init.d/* "$root/etc/init.d/"
 # Debian's own boot scripts do this for the others.
 printf '#!/sbin/openrc-run\nstart() { :; }\n' >"$root/etc/init.d/localmount"
 chmod +x "$root/etc/init.d/localmount"
-mkdir "$root/opt/servicedir"
+mkdir -p "$root/opt/servicedir" "$root/opt/project"
 mount --bind "$programs" "$root/opt/servicedir"
+mount --bind "$project" "$root/opt/project"
 cp "$script" "$root/test.sh"
 # As pid 1 does: what is orphaned is waited for.
 exec chroot "$root" /bin/sh -c '/bin/sh -eu /test.sh & wait $!'
