@@ -92,7 +92,10 @@ impl Supervisor {
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         self.announce();
         // Whoever finds `ok` open is to find a status too.
-        self.files.open_ok()?;
+        if let Err(failure) = self.files.open_ok() {
+            // The service runs by now: whatever is in the way, it is not left alone for that.
+            self.reporter.warning(failure);
+        }
         while !self.leaving {
             let seen = self
                 .wait()

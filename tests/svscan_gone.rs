@@ -111,7 +111,11 @@ fn a_directory_that_is_made_again_starts_when_the_old_service_is_gone() {
         until("the new one is up", || place.join("up").exists());
     }
     assert!(!alive(old));
-    assert!(!scan.scratch.path().join("twice").exists());
+    assert!(
+        !scan.scratch.path().join("twice").exists(),
+        "{}",
+        scan.stderr()
+    );
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
     assert_eq!(scan.processes(), []);
 }
