@@ -130,7 +130,7 @@ impl Storm {
             if let Some((pid, comm)) = suite.get(self.below(suite.len().max(1))) {
                 account.kills += 1;
                 account.logger_kills += usize::from(comm == "svlogd");
-                kill(*pid);
+                self.kill(*pid);
             }
             let millis = self.below(40);
             pause(Duration::from_millis(u64::try_from(millis).unwrap()));
@@ -286,10 +286,7 @@ impl Storm {
     fn processes(&self) -> Vec<(i32, String)> {
         let pids = fs::read_dir("/proc").unwrap().flatten();
         pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid| {
-                fs::read_link(format!("/proc/{pid}/cwd"))
-                    .is_ok_and(|cwd| cwd.starts_with(self.dir.path()))
-            })
+            .filter(|pid| self.is_ours(*pid))
             // A child that is not yet what it is to be is called as its parent is: its command line
             // is the same too, and to kill it is part of the storm.
             .map(|pid: i32| {
@@ -302,6 +299,20 @@ impl Storm {
                 )
             })
             .collect()
+    }
+
+    /// Kills a process of ours, and none that has got its pid meanwhile.
+    fn kill(&self, pid: i32) {
+        let process = rustix::process::Pid::from_raw(pid).and_then(|pid| {
+            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+        });
+        if let Some(process) = process.filter(|_| self.is_ours(pid)) {
+            rustix::process::pidfd_send_signal(process, rustix::process::Signal::KILL).ok();
+        }
+    }
+
+    fn is_ours(&self, pid: i32) -> bool {
+        fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(self.dir.path()))
     }
 
     fn reap(&mut self) {
@@ -367,7 +378,7 @@ impl Drop for Storm {
         }
         let end = Instant::now() + PATIENCE;
         while !self.processes().is_empty() && Instant::now() < end {
-            self.processes().iter().for_each(|(pid, _)| kill(*pid));
+            self.processes().iter().for_each(|(pid, _)| self.kill(*pid));
             self.reap();
             pause(Duration::from_millis(5));
         }
@@ -377,12 +388,6 @@ impl Drop for Storm {
 fn script(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-fn kill(pid: i32) {
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
-    }
 }
 
 #[expect(
