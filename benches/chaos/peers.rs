@@ -60,7 +60,7 @@ fn suites() -> [Suite; 4] {
 }
 
 /// Prints the table.
-pub fn table() {
+pub(crate) fn table() {
     println!(
         "| suite | killed | service lives on | second instance started | its log goes on | a stop reaches it |"
     );

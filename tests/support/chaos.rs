@@ -177,10 +177,27 @@ impl Storm {
         }
     }
 
+    /// What was said but for the kills themselves, and who is there.
     fn said(&self) -> String {
         let said = self.scan.stderr();
-        let tail = said.len().saturating_sub(4000);
-        said[tail..].to_owned()
+        let said = said
+            .lines()
+            .filter(|line| !line.contains("killed by SIGKILL"));
+        let said: Vec<&str> = said.collect();
+        let there = self.scan.processes().into_iter().map(|pid| {
+            let of =
+                |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            let line = of("cmdline").replace('\0', " ");
+            format!("{pid} {line}in {} ({})", of("wchan"), of("syscall").trim())
+        });
+        let there: Vec<String> = there.collect();
+        let tail = &said[said.len().saturating_sub(50)..];
+        format!(
+            "svscan {:?}\n{}\n{}",
+            self.svscan,
+            tail.join("\n"),
+            there.join("\n")
+        )
     }
 
     /// Starts a process that is reaped with all others.
