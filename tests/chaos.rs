@@ -15,7 +15,7 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
-use chaos::{Weather, storm};
+use chaos::{Weather, gaps, storm};
 
 #[test]
 fn nothing_dies_with_its_supervisor() {
@@ -44,4 +44,30 @@ fn nothing_dies_with_its_supervisor() {
         assert!(toll.kills() > 10, "{toll:?}");
         assert!(toll.written > 100, "{toll:?}");
     }
+}
+
+fn log_of(numbers: &[usize]) -> Vec<u8> {
+    let lines = numbers.iter().map(|number| format!("{number:010}\n"));
+    lines.collect::<String>().into_bytes()
+}
+
+#[test]
+fn what_is_missing_from_a_log_is_counted_place_by_place() {
+    assert!(gaps(&log_of(&[1, 2, 3]), 3).is_empty());
+    assert_eq!(gaps(&log_of(&[2, 5]), 6), [1, 2, 1]);
+    // A read that was lost may begin in mid-line and end in mid-line.
+    let torn = [log_of(&[1]), b"0000007\n".to_vec(), log_of(&[8])].concat();
+    assert_eq!(gaps(&torn, 8), [6]);
+}
+
+#[test]
+#[should_panic(expected = "doubled")]
+fn a_line_that_comes_twice_is_noticed() {
+    gaps(&log_of(&[1, 2, 2]), 2);
+}
+
+#[test]
+#[should_panic(expected = "nothing lost")]
+fn a_line_that_nobody_wrote_is_noticed() {
+    gaps(&[log_of(&[1]), b"1\n".to_vec(), log_of(&[2])].concat(), 2);
 }

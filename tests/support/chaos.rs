@@ -201,12 +201,16 @@ impl Storm {
     }
 
     /// Starts a process that is reaped with all others.
-    fn spawn(&self, command: &mut Command) -> i32 {
-        i32::try_from(command.spawn().unwrap().id()).unwrap()
+    fn spawn(&mut self, command: &mut Command) -> i32 {
+        let pid = i32::try_from(command.spawn().unwrap().id()).unwrap();
+        // What had this pid before is not what ended.
+        self.ended.remove(&pid);
+        pid
     }
 
     fn start_svscan(&mut self) {
-        self.svscan = Some(self.spawn(&mut self.scan.command(&[])));
+        let mut command = self.scan.command(&[]);
+        self.svscan = Some(self.spawn(&mut command));
     }
 
     /// Reaps whoever has ended; false: there is no child any more.
@@ -244,13 +248,14 @@ impl Storm {
 
     /// Waits until everything is up, and has a supervise.
     fn settle(&mut self) {
-        if self.svscan.is_none() {
-            self.start_svscan();
-        }
         let units: Vec<String> = self.units().collect();
         for unit in units {
             eventually(&format!("{unit} is up"), || {
                 self.reap();
+                // The last kill may have been that of svscan, and may show only now.
+                if self.svscan.is_none() {
+                    self.start_svscan();
+                }
                 let supervised = self.scan.supervise(&unit).is_some_and(|pid| {
                     fs::read_to_string(format!("/proc/{pid}/comm"))
                         .is_ok_and(|name| name == "supervise\n")
@@ -439,6 +444,8 @@ impl Storm {
             self.said()
         );
         assert_eq!(self.scan.processes(), []);
+        let said = self.scan.stderr();
+        assert!(!said.contains("svscan: fatal"), "{}", self.said());
     }
 
     /// Every line that left a service is in its log once and in order, but for what one svlogd had
@@ -514,7 +521,7 @@ fn log_of(dir: &Path) -> Vec<u8> {
 
 /// The lines that are missing between others, place by place, in a log of the lines 1 to `last`. A
 /// line that was cut in two by a loss counts as lost; one that comes twice or too late is a panic.
-fn gaps(log: &[u8], last: usize) -> Vec<usize> {
+pub fn gaps(log: &[u8], last: usize) -> Vec<usize> {
     let (mut gaps, mut due) = (Vec::new(), 1);
     let mut torn = Vec::new();
     for line in log.split_inclusive(|byte| *byte == b'\n') {
