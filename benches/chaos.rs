@@ -1,37 +1,67 @@
-//! The storm of tests/chaos.rs for as long as one likes:
-//! `cargo bench --bench chaos -- [SECONDS [SERVICES [SEED]]]` (60, 20 and a seed of its own).
+//! Storms of SIGKILLs for as long as wanted, and what the other suites make of one such kill.
 //!
-//! It ends with an account of the kills, the lines written, and those that were lost with a killed
-//! svlogd's memory; whatever may not happen ends it with a message at once.
+//! `cargo bench --bench chaos -- SECONDS [SERVICES [SEED]]` kills svscan, supervises and svlogds at
+//! random, in storms of up to five minutes: services with logs that each write a numbered line every
+//! 5 ms. What must hold and does not ends it; else it prints the toll.
+//!
+//! `cargo bench --bench chaos -- --peers` kills the supervisor of a running service in each suite, and
+//! prints what became of the service as a table in Markdown. Needs Debian's `daemontools`, `runit` and
+//! `s6`, and `supervisord` on PATH.
 #![allow(
     clippy::unwrap_used,
-    clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stdout,
-    unreachable_pub,
+    clippy::disallowed_methods,
     reason = "a program for a person who measures: what fails ends it"
 )]
 
 #[path = "../tests/support/chaos.rs"]
 mod chaos;
+#[path = "chaos/peers.rs"]
+mod peers;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
-use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
+
+use chaos::{Weather, storm};
+
+/// How long one storm lasts at most: its logs are all kept until it is over.
+const ONE_STORM: Duration = Duration::from_secs(300);
 
 fn main() {
-    let mut numbers = std::env::args().filter_map(|argument| argument.parse::<u64>().ok());
-    let (seconds, services) = (numbers.next().unwrap_or(60), numbers.next().unwrap_or(20));
-    let seed = numbers
-        .next()
-        .unwrap_or_else(|| u64::from(std::process::id()));
-    println!("{seconds} s, {services} services, seed {seed}");
-    let folder = Path::new(env!("CARGO_BIN_EXE_svscan"))
-        .parent()
-        .unwrap()
-        .to_path_buf();
-    let services = usize::try_from(services).unwrap();
-    let mut storm = chaos::Storm::new(chaos::Programs { folder }, services, seed);
-    let mut account = storm.rage(Duration::from_secs(seconds));
-    storm.settle(&mut account);
-    storm.end();
-    println!("{account:#?}");
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    if arguments.iter().any(|argument| argument == "--peers") {
+        return peers::table();
+    }
+    let number = |at: usize| arguments.get(at).map(|text| text.parse::<u64>().unwrap());
+    let end = Instant::now() + Duration::from_secs(number(0).unwrap_or(60));
+    let services = usize::try_from(number(1).unwrap_or(24)).unwrap();
+    let first = number(2).unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs());
+    let (mut kills, mut written, mut lost) = (0, 0, 0);
+    for seed in first.. {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        println!("seed {seed}");
+        let toll = storm(Weather {
+            time: left.min(ONE_STORM),
+            services,
+            gap: Duration::from_millis(20),
+            seed,
+            pace: 5,
+            early: false,
+        });
+        println!("{toll:?}");
+        kills += toll.kills();
+        written += toll.written;
+        lost += toll.lost;
+    }
+    println!(
+        "{kills} kills; {written} lines written, {lost} lost, none doubled; no service noticed"
+    );
 }
