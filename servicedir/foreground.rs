@@ -76,8 +76,9 @@ pub fn unblock() -> io::Result<()> {
 pub struct Foreground {
     signals: SelfPipe,
     reporter: Reporter,
-    /// The outer process of `--die-with-me`, and the process group to run the command in.
-    guard: Option<(OwnedFd, Pid)>,
+    /// The outer process of `--die-with-me`, and the process group to run the command in; a group of
+    /// its own without one.
+    guard: Option<(OwnedFd, Option<Pid>)>,
     /// Children from before: a script's that became this program. They are no business of ours.
     bystanders: Vec<Pid>,
     /// Orphans do not become our children.
@@ -159,7 +160,7 @@ impl Foreground {
         let mut program = Command::new(name);
         program.args(arguments);
         if let Some((_, group)) = &self.guard {
-            program.process_group(group.as_raw_nonzero().get());
+            program.process_group(Pid::as_raw(*group));
         }
         let child = exec::spawn(&mut program).map_err(|error| {
             Failure::system(format_args!("unable to run {}", name.display()), error)

@@ -31,8 +31,9 @@ pub enum Side {
     Inner {
         /// Polls readable when the outer process has ended.
         outer: OwnedFd,
-        /// The process group of the outer process, to run the command in.
-        group: Pid,
+        /// The process group of the outer process, to run the command in; none if that is of
+        /// another pid namespace.
+        group: Option<Pid>,
     },
 }
 
@@ -41,7 +42,7 @@ pub enum Side {
 /// # Errors
 /// The system has no process or no descriptor left, or knows no pidfd (before Linux 5.3).
 pub fn divide(reporter: Reporter, bystanders: &[Pid]) -> Result<Side, Failure> {
-    let group = rustix::process::getpgrp();
+    let group = Pid::from_raw(nix::unistd::getpgrp().as_raw());
     let itself = rustix::process::getpid();
     let outer = rustix::process::pidfd_open(itself, PidfdFlags::NONBLOCK)
         .map_err(|errno| Failure::system("unable to open a pidfd", errno))?;

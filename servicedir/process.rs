@@ -97,6 +97,8 @@ pub struct Place {
     pub identity: Identity,
     /// Its parent (field 4); none for the first of a pid namespace.
     pub parent: Option<Pid>,
+    /// Its process group (field 5); none if that is of another pid namespace.
+    pub group: Option<Pid>,
     /// Its session (field 6); none if that is of another pid namespace.
     pub session: Option<Pid>,
     /// It has ended, and was not reaped yet (field 3).
@@ -116,6 +118,7 @@ impl Place {
                 start: field(stat, 22)?.parse().ok()?,
             },
             parent: number(4).and_then(Pid::from_raw),
+            group: number(5).and_then(Pid::from_raw),
             session: number(6).and_then(Pid::from_raw),
             zombie: matches!(field(stat, 3)?, "Z" | "X"),
         })
@@ -227,7 +230,9 @@ mod tests {
         let place = Place::of(pid).unwrap();
         assert_eq!(place.identity, Identity::of(pid));
         assert_eq!(place.parent, rustix::process::getppid());
-        assert_eq!(place.session, rustix::process::getsid(None).ok());
+        let known = |pid: nix::Result<nix::unistd::Pid>| Pid::from_raw(pid.unwrap().as_raw());
+        assert_eq!(place.group, known(nix::unistd::getpgid(None)));
+        assert_eq!(place.session, known(nix::unistd::getsid(None)));
         assert!(!place.zombie);
         assert_eq!(user(pid), Some(rustix::process::getuid().as_raw()));
     }

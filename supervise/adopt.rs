@@ -62,14 +62,10 @@ impl Adopted {
         match process::pidfd_kill(leader, signal, true) {
             // Before Linux 6.9 (EINVAL), or it leads no group, and who led its group is gone.
             Err(Errno::INVAL | Errno::SRCH) => {
-                let group = rustix::process::getpgid(Some(self.pid()))?;
                 // The group is its own as long as it is there itself.
-                match Place::of(self.pid()) {
-                    Some(place) if place.identity == self.identity => {
-                        process::kill(group, signal, true)
-                    }
-                    Some(_) | None => Err(Errno::SRCH),
-                }
+                let place = Place::of(self.pid()).filter(|it| it.identity == self.identity);
+                let group = place.and_then(|it| it.group).ok_or(Errno::SRCH)?;
+                process::kill(group, signal, true)
             }
             sent => sent,
         }
@@ -119,10 +115,10 @@ impl AsFd for Adopted {
 
 /// Who leads the group that the process is in, if it does not itself.
 fn leader(pid: Pid) -> Option<OwnedFd> {
-    let group = rustix::process::getpgid(Some(pid)).ok()?;
+    let group = Place::of(pid)?.group.filter(|group| *group != pid)?;
     let leader = rustix::process::pidfd_open(group, PidfdFlags::empty()).ok();
     // Still in that group: so the group's number cannot have become another process's meanwhile.
-    leader.filter(|_| group != pid && rustix::process::getpgid(Some(pid)) == Ok(group))
+    leader.filter(|_| Place::of(pid).is_some_and(|place| place.group == Some(group)))
 }
 
 /// What a supervise before this one left behind, if there is something to go on with.

@@ -83,6 +83,7 @@ mod tests {
             Some(Place {
                 identity: identity(row.0),
                 parent: Pid::from_raw(row.1),
+                group: None,
                 session: Pid::from_raw(row.2),
                 zombie: false,
             })
