@@ -153,6 +153,23 @@ fn a_guarded_daemon_is_stopped_with_its_code() {
     assert!(!alive(pid));
 }
 
+/// Nobody in a new pid namespace knows a number for the group that its first process is in.
+#[test]
+fn guarded_in_a_process_group_without_a_number_the_command_gets_its_own() {
+    let scratch = Scratch::new();
+    let mut command = Command::new(peer("unshare"));
+    command
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        .arg(program("fghack"))
+        .args(["--die-with-me", "sh", "-c"])
+        .arg("read -r pid rest < /proc/self/stat; set -- $rest; echo $pid $4 > place; exit 4");
+    let mut fghack = InFront::of(&scratch, &mut command);
+    assert_eq!(fghack.code(), 4, "{}", scratch.read("stderr"));
+    let said = scratch.read("place");
+    let (pid, group) = said.trim().split_once(' ').unwrap();
+    assert_eq!(pid, group, "{said:?}");
+}
+
 #[test]
 fn children_from_before_are_none_of_its_business() {
     let scratch = Scratch::new();
