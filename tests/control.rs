@@ -310,7 +310,10 @@ fn ten_thousand_random_bytes_of_all_kinds_end_supervise_in_order_at_most() {
     until("one process beside supervise", || {
         service.processes().len() == 2
     });
-    assert_eq!(service.messages(), "");
+    // The service that the z left behind may have had its KILL or TERM from a byte before it.
+    let told = service.messages();
+    let ended = |line: &str| line.ends_with(" ended while no supervise was there");
+    assert!(told.lines().all(ended), "{told}");
 }
 
 #[test]
