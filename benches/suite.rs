@@ -3,8 +3,13 @@
 //!
 //! `cargo bench --bench suite -- [SERVICES [ROUNDS]]` (990 and 3; daemontools and runit
 //! stop at 1000). The suites take turns in every
-//! round; the table shows medians and, in parentheses, the ratio to ours. Needs Debian's
-//! `daemontools`, `runit` and `s6`; one that is missing is said and left out.
+//! round, and each round begins with another one; the table shows medians and, in parentheses, the
+//! ratio to ours. Needs Debian's `daemontools`, `runit` and `s6`; one that is missing is said and left
+//! out.
+//!
+//! All is made under `TMPDIR`, and nothing is removed before the end: for minutes, ext4 passes over
+//! each inode that was freed when it looks for a new one (`recently_deleted` in its ialloc.c), so that
+//! what one round removes would be paid by the next. Remove nothing else there meanwhile.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -67,21 +72,21 @@ fn suites() -> Vec<Suite> {
 
 /// A scan directory and the scanner that runs on it; all its processes end with it.
 struct Scene {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
     /// Each service writes its pid here when it starts.
     started: BufReader<File>,
     scanner: Option<Child>,
 }
 
 impl Scene {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let fifo = dir.path().join("started");
+    fn new(dir: PathBuf) -> Self {
+        fs::create_dir(&dir).unwrap();
+        let fifo = dir.join("started");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).unwrap();
         let both = OpenOptions::new().read(true).write(true).open(&fifo);
-        fs::create_dir(dir.path().join("scan")).unwrap();
-        fs::create_dir(dir.path().join("sv")).unwrap();
+        fs::create_dir(dir.join("scan")).unwrap();
+        fs::create_dir(dir.join("sv")).unwrap();
         Self {
             started: BufReader::new(both.unwrap()),
             dir,
@@ -90,15 +95,15 @@ impl Scene {
     }
 
     fn scan(&self) -> PathBuf {
-        self.dir.path().join("scan")
+        self.dir.join("scan")
     }
 
     /// A service that tells its pid and then sleeps.
     fn add(&self, name: &str) -> PathBuf {
-        let service = self.dir.path().join("sv").join(name);
+        let service = self.dir.join("sv").join(name);
         fs::create_dir(&service).unwrap();
         let run = service.join("run");
-        let fifo = self.dir.path().join("started");
+        let fifo = self.dir.join("started");
         let script = format!(
             "#!/bin/sh\necho $$ >{}\nexec sleep 100000\n",
             fifo.display()
@@ -138,7 +143,7 @@ impl Scene {
         pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .filter(|pid: &i32| {
                 let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
-                cwd.is_ok_and(|cwd| cwd.starts_with(self.dir.path())) || *pid == self.scanner()
+                cwd.is_ok_and(|cwd| cwd.starts_with(&self.dir)) || *pid == self.scanner()
             })
             .collect()
     }
@@ -198,12 +203,13 @@ fn millis(begin: Instant) -> f64 {
 }
 
 /// What one round with one suite gives, metric by metric.
-fn round(suite: &Suite, services: usize) -> Vec<(&'static str, f64)> {
-    let mut scene = Scene::new();
+fn round(suite: &Suite, dir: PathBuf, services: usize) -> Vec<(&'static str, f64)> {
+    let mut scene = Scene::new(dir);
     for number in 0..services {
         let name = format!("s{number:05}");
         symlink(scene.add(&name), scene.scan().join(&name)).unwrap();
     }
+    rustix::fs::sync();
     let begin = Instant::now();
     scene.launch(suite);
     let pids: Vec<i32> = (0..services).map(|_| scene.next_start()).collect();
@@ -284,9 +290,12 @@ fn main() {
     println!("{services} services, {rounds} rounds: medians (ratios to ours)");
     let suites = suites();
     let mut all: Vec<Vec<(&str, f64)>> = suites.iter().map(|_| Vec::new()).collect();
-    for _ in 0..rounds {
-        for (suite, results) in suites.iter().zip(&mut all) {
-            results.extend(round(suite, services));
+    let dir = tempfile::tempdir().unwrap();
+    for turn in 0..rounds {
+        for place in 0..suites.len() {
+            let which = (turn + place) % suites.len();
+            let scene = dir.path().join(format!("{turn}-{which}"));
+            all[which].extend(round(&suites[which], scene, services));
         }
     }
     print!("{:34}", "");
