@@ -145,16 +145,20 @@ fn read_table() -> io::Result<Vec<Entry>> {
     Ok(table)
 }
 
-/// A line of `/proc/PID/stat`: the state is field 3, the parent 4, the start time 22 (proc(5)).
+/// A line of `/proc/PID/stat`: the state is field 3, the parent 4, the number of threads 20, the start
+/// time 22 (proc(5)).
 fn parse(pid: i32, stat: &str) -> Option<Entry> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let threads = fields.nth(15)?;
     Some(Entry {
         pid,
-        parent: fields.next()?.parse().ok()?,
-        start: fields.nth(17)?.parse().ok()?,
-        ended: matches!(state, "Z" | "X" | "x"),
+        parent,
+        start: fields.nth(1)?.parse().ok()?,
+        // The state is that of the first thread: a process with others lives on without it.
+        ended: matches!(state, "Z" | "X" | "x") && matches!(threads, "0" | "1"),
     })
 }
 
@@ -251,6 +255,12 @@ mod tests {
         let entry = parse(4, stat).unwrap();
         assert_eq!((entry.parent, entry.start, entry.ended), (3, 4711, true));
         assert_eq!(parse(4, "4 (a"), None);
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_lives_on_with_the_others() {
+        let stat = "4 (a) Z 3 4 4 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 2 0 4711 0 0";
+        assert!(!parse(4, stat).unwrap().ended);
     }
 
     #[test]

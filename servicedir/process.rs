@@ -101,7 +101,8 @@ pub struct Place {
     pub group: Option<Pid>,
     /// Its session (field 6); none if that is of another pid namespace.
     pub session: Option<Pid>,
-    /// It has ended, and was not reaped yet (field 3).
+    /// It has ended, and was not reaped yet: field 3, which tells of the first thread, and field 20, the
+    /// number of threads.
     pub zombie: bool,
 }
 
@@ -120,7 +121,7 @@ impl Place {
             parent: number(4).and_then(Pid::from_raw),
             group: number(5).and_then(Pid::from_raw),
             session: number(6).and_then(Pid::from_raw),
-            zombie: matches!(field(stat, 3)?, "Z" | "X"),
+            zombie: matches!(field(stat, 3)?, "Z" | "X") && matches!(field(stat, 20)?, "0" | "1"),
         })
     }
 }
@@ -138,7 +139,8 @@ pub fn user(pid: Pid) -> Option<u32> {
 
 /// Field 22 of `/proc/PID/stat`.
 fn start_time(pid: Pid) -> io::Result<u64> {
-    let mut buffer = [0; 1024];
+    // Room for more than the fields before it.
+    let mut buffer = [0; 512];
     let stat = read_small(&format!("/proc/{}/stat", pid.as_raw_nonzero()), &mut buffer)?;
     field(stat, 22)
         .and_then(|text| text.parse().ok())

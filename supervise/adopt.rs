@@ -125,6 +125,7 @@ fn leader(pid: Pid) -> Option<OwnedFd> {
 ///
 /// # Errors
 /// There is a status and it cannot be read: to go on without it might start a second service.
+#[inline(never)]
 pub(crate) fn left_behind(
     files: &StateDir,
     world: &World,

@@ -4,10 +4,8 @@
 //! service directory as working directory. Each step that fails refuses the start: a service never
 //! runs with more rights than its options give it.
 
-use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display};
-use std::os::unix::ffi::OsStringExt;
 
 use nix::unistd::{Gid, Uid};
 use rustix::fs::Mode;
@@ -159,43 +157,33 @@ fn set_groups(wanted: &Credentials) -> Result<(), Refused> {
     }
 }
 
-/// The environment of a service: what supervise has, without what is meant for supervise alone, then
-/// the service's names, then `env/`, then `granted` (its notification socket, say).
-pub(crate) fn environment(
-    inherited: impl IntoIterator<Item = (OsString, OsString)>,
-    options: &Options,
-    layout: &Layout,
-    granted: &[(&str, OsString)],
-) -> Vec<CString> {
-    let mut variables: BTreeMap<OsString, OsString> = inherited.into_iter().collect();
-    for name in NOT_INHERITED {
-        variables.remove(OsStr::new(name));
-    }
-    let mut set =
-        |name: &str, value: &OsStr| drop(variables.insert(name.into(), value.to_os_string()));
-    set("SUPERVISOR_ENABLED", OsStr::new("1"));
-    set("SUPERVISOR_PROCESS_NAME", &layout.name);
-    set("SUPERVISOR_GROUP_NAME", layout.group());
-    if let Some(instance) = &layout.instance {
-        set("INSTANCE", instance);
-    }
-    for (name, value) in &options.env {
-        match value {
-            Some(value) => drop(variables.insert(name.clone(), value.clone())),
-            None => drop(variables.remove(name)),
-        }
-    }
-    for (name, value) in granted {
-        variables.insert((*name).into(), value.clone());
-    }
-    variables.into_iter().filter_map(assignment).collect()
+/// The variables that are the same for all programs of a service, whatever supervise was started with:
+/// its names, as Supervisor gives them, and nothing of what was meant for supervise alone.
+pub(crate) fn names(layout: &Layout) -> impl Iterator<Item = (OsString, Option<OsString>)> {
+    let set = |name: &str, value: &OsStr| (name.into(), Some(value.to_os_string()));
+    let removed = NOT_INHERITED.map(|name| (name.into(), None));
+    let names = [
+        set("SUPERVISOR_ENABLED", OsStr::new("1")),
+        set("SUPERVISOR_PROCESS_NAME", &layout.name),
+        set("SUPERVISOR_GROUP_NAME", layout.group()),
+    ];
+    let instance = layout.instance.as_deref();
+    removed
+        .into_iter()
+        .chain(names)
+        .chain(instance.map(|instance| set("INSTANCE", instance)))
 }
 
-/// `NAME=value`; `None` for one with a NUL, which no environment can hold.
-fn assignment((mut name, value): (OsString, OsString)) -> Option<CString> {
-    name.push("=");
-    name.push(value);
-    CString::new(name.into_vec()).ok()
+/// The variables that a program has beside those: what `env/` says, then `granted` (its notification
+/// socket, say). Without a value one is removed.
+pub(crate) fn variables(
+    options: &Options,
+    granted: &[(&str, OsString)],
+) -> impl Iterator<Item = (OsString, Option<OsString>)> {
+    let granted = granted
+        .iter()
+        .map(|(name, value)| ((*name).into(), Some(value.clone())));
+    options.env.iter().cloned().chain(granted)
 }
 
 #[cfg(test)]
@@ -215,97 +203,50 @@ mod tests {
         }
     }
 
-    fn environment_of(
-        inherited: &[(&str, &str)],
-        env: &[(&str, Option<&str>)],
-        layout: &Layout,
-        granted: &[(&str, &str)],
-    ) -> Vec<String> {
-        let options = Options {
-            env: env
-                .iter()
-                .map(|(name, value)| (name.into(), value.map(OsString::from)))
-                .collect(),
-            ..Options::default()
-        };
-        let inherited = inherited
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        let granted: Vec<(&str, OsString)> = granted
-            .iter()
-            .map(|(name, value)| (*name, value.into()))
-            .collect();
-        environment(inherited, &options, layout, &granted)
-            .into_iter()
-            .map(|variable| variable.into_string().unwrap())
+    /// `NAME=value` for what is set, `NAME` for what is removed.
+    fn shown(variables: impl Iterator<Item = (OsString, Option<OsString>)>) -> Vec<String> {
+        let text = |it: OsString| it.into_string().unwrap();
+        variables
+            .map(|(name, value)| match value {
+                Some(value) => format!("{}={}", text(name), text(value)),
+                None => text(name),
+            })
             .collect()
     }
 
-    const NAMES: [&str; 3] = [
-        "SUPERVISOR_ENABLED=1",
-        "SUPERVISOR_GROUP_NAME=web",
-        "SUPERVISOR_PROCESS_NAME=web",
-    ];
-
     #[test]
-    fn a_service_is_told_its_names() {
-        assert_eq!(environment_of(&[], &[], &layout("web", None), &[]), NAMES);
+    fn a_service_is_told_its_names_and_no_socket_of_another() {
+        let [socket, timeout, pid] = NOT_INHERITED;
         assert_eq!(
-            environment_of(
-                &[("SUPERVISOR_PROCESS_NAME", "outer")],
-                &[],
-                &layout("worker@2", Some("2")),
-                &[]
-            ),
+            shown(names(&layout("web", None))),
             [
-                "INSTANCE=2",
+                socket,
+                timeout,
+                pid,
                 "SUPERVISOR_ENABLED=1",
+                "SUPERVISOR_PROCESS_NAME=web",
+                "SUPERVISOR_GROUP_NAME=web",
+            ]
+        );
+        assert_eq!(
+            shown(names(&layout("worker@2", Some("2"))).skip(4)),
+            [
+                "SUPERVISOR_PROCESS_NAME=worker@2",
                 "SUPERVISOR_GROUP_NAME=worker",
-                "SUPERVISOR_PROCESS_NAME=worker@2"
+                "INSTANCE=2",
             ]
         );
     }
 
     #[test]
-    fn a_socket_that_supervise_was_given_is_not_handed_on() {
-        let inherited = [
-            ("NOTIFY_SOCKET", "/run/a"),
-            ("WATCHDOG_USEC", "1"),
-            ("WATCHDOG_PID", "1"),
-            ("LISTEN_FDS", "1"),
-        ];
-        let [enabled, group, process] = NAMES;
+    fn files_set_and_remove_variables_and_what_is_granted_comes_last() {
+        let options = Options {
+            env: vec![("A".into(), Some("new".into())), ("B".into(), None)],
+            ..Options::default()
+        };
         assert_eq!(
-            environment_of(&inherited, &[], &layout("web", None), &[]),
-            ["LISTEN_FDS=1", enabled, group, process]
-        );
-        assert_eq!(
-            environment_of(
-                &inherited,
-                &[("LISTEN_FDS", None)],
-                &layout("web", None),
-                &[("NOTIFY_SOCKET", "@b")]
-            ),
-            ["NOTIFY_SOCKET=@b", enabled, group, process]
-        );
-    }
-
-    #[test]
-    fn files_add_override_and_remove_variables() {
-        let [enabled, group, process] = NAMES;
-        assert_eq!(
-            environment_of(
-                &[("A", "old"), ("B", "old"), ("C", "old")],
-                &[
-                    ("A", Some("new")),
-                    ("B", None),
-                    ("D", Some("")),
-                    ("E", None)
-                ],
-                &layout("web", None),
-                &[],
-            ),
-            ["A=new", "C=old", "D=", enabled, group, process]
+            shown(variables(&options, &[("NOTIFY_SOCKET", "@b".into())])),
+            ["A=new", "B", "NOTIFY_SOCKET=@b"]
         );
     }
 

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use servicedir::control::Control;
-use servicedir::layout::{PID, STAT, STATUS};
 use servicedir::options;
 use servicedir::process::Identity;
 use servicedir::report::{Failure, Reporter, Why};
@@ -17,6 +16,7 @@ use servicedir::status::Phase;
 use servicedir::tai64n::Tai64n;
 
 use crate::adopt::Adopted;
+use crate::announce::Announced;
 use crate::event::{Action, Event, Job, Moment, Notice};
 use crate::launch::Launcher;
 use crate::machine::Machine;
@@ -24,9 +24,6 @@ use crate::process;
 use crate::readiness::Readiness;
 use crate::spawn::{Held, Outcome};
 use crate::state_dir::StateDir;
-
-/// After a status could not be written, the next try.
-const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How much of what the service tells is heard at a turn: somebody who floods its socket must not keep
 /// supervise from its other work.
@@ -62,18 +59,6 @@ pub(crate) struct Signals {
     pub(crate) children: WakePipe,
     /// TERM and INT: down and exit.
     pub(crate) terminate: WakePipe,
-}
-
-/// What stands in the files now.
-#[derive(Debug, Default)]
-pub(crate) struct Announced {
-    status: Vec<u8>,
-    stat: String,
-    pid: Option<String>,
-    /// The last try failed, which has been said.
-    failing: bool,
-    /// The next try after one that failed.
-    again: Option<Instant>,
 }
 
 /// This moment on both clocks.
@@ -161,7 +146,7 @@ impl Supervisor {
             Action::Spawn(job) => return Some(self.spawn(job)),
             Action::Release => {
                 // Only now: there is never a run that the status does not know.
-                self.announced.again = None;
+                self.announced.not_put_off();
                 self.announce();
                 if let Some(held) = &mut self.held {
                     held.release();
@@ -174,7 +159,7 @@ impl Supervisor {
         None
     }
 
-    fn warn(&self, message: &str) {
+    pub(crate) fn warn(&self, message: &str) {
         if stderr_takes() {
             self.reporter
                 .warning(format_args!("{}: {message}", self.launcher.shown.display()));
@@ -321,82 +306,11 @@ impl Supervisor {
         }
     }
 
-    /// Writes what has changed: `pid`, `stat`, then `status`, in runit's order.
-    pub(crate) fn announce(&mut self) {
-        if self.announced.again.is_some_and(|at| at > Instant::now()) {
-            return;
-        }
-        let status = self.machine.status();
-        let packed = status.pack();
-        if !self.announced.failing && packed == self.announced.status {
-            return;
-        }
-        let pid = status
-            .pid
-            .map_or_else(String::new, |pid| format!("{}\n", pid.as_raw_nonzero()));
-        let stat = self.machine.stat();
-        let mut written = self.write(&packed, &stat, &pid);
-        if written.is_err() && self.make_again() {
-            written = self.write(&packed, &stat, &pid);
-        }
-        match written {
-            Ok(()) => {
-                self.announced.again = None;
-                self.announced.failing = false;
-            }
-            Err(error) => {
-                if !self.announced.failing {
-                    let why = Why::from(error);
-                    self.warn(&format!(
-                        "unable to write the status: {why}; tried again each second"
-                    ));
-                }
-                self.announced.failing = true;
-                self.announced.again = Some(Instant::now() + WRITE_AGAIN);
-            }
-        }
-    }
-
-    /// Each file is tried, whatever became of the others: that `status` is right matters most.
-    fn write(&mut self, packed: &[u8], stat: &str, pid: &str) -> io::Result<()> {
-        let mut outcome = Ok(());
-        if self.announced.pid.as_deref() != Some(pid) {
-            match self.files.replace(PID, pid.as_bytes()) {
-                Ok(()) => self.announced.pid = Some(pid.to_owned()),
-                Err(error) => outcome = Err(error),
-            }
-        }
-        if self.announced.stat != stat {
-            match self.files.replace(STAT, stat.as_bytes()) {
-                Ok(()) => stat.clone_into(&mut self.announced.stat),
-                Err(error) => outcome = Err(error),
-            }
-        }
-        self.files.replace(STATUS, packed)?;
-        packed.clone_into(&mut self.announced.status);
-        outcome
-    }
-
-    /// Somebody removed the state directory: it is made again, with its lock and its FIFOs, so that
-    /// the service can be controlled, and no second supervise starts it.
-    fn make_again(&mut self) -> bool {
-        if !self.files.is_removed() {
-            return false;
-        }
-        let Ok(files) = self.files.open_again() else {
-            return false;
-        };
-        self.warn("the state directory was removed; it is made again");
-        self.files = files;
-        self.announced = Announced::default();
-        true
-    }
-
     /// Sleeps until something happens or a deadline has come.
     fn wait(&self) -> rustix::io::Result<Seen> {
         let deadlines = [
             self.machine.deadline(),
-            self.announced.again,
+            self.announced.deadline(),
             self.adopted.as_ref().and_then(Adopted::deadline),
         ];
         let timeout = deadlines.into_iter().flatten().min().map(|at| {

@@ -111,9 +111,10 @@ impl Launcher {
     fn program<'a>(
         &'a self,
         file: &'a str,
-        arguments: Vec<CString>,
+        mut arguments: Vec<CString>,
         options: &'a Options,
     ) -> Program<'a> {
+        arguments.insert(0, c_string(format!("./{file}").as_ref()));
         Program {
             file,
             arguments,

@@ -7,12 +7,14 @@
 
 mod account;
 mod adopt;
+mod announce;
 mod context;
 mod datagram;
 #[cfg(not(test))]
 mod entry;
 mod event;
 mod event_loop;
+mod inherited;
 mod kinship;
 mod launch;
 mod machine;
@@ -36,12 +38,16 @@ use servicedir::signal::{Signal, WakePipe};
 use servicedir::status::{End, Record, Status};
 
 use adopt::{Adopted, left_behind};
+use announce::Announced;
 use event::{Event, Notice};
-use event_loop::{Announced, Signals, Supervisor, now};
+use event_loop::{Signals, Supervisor, now};
 use launch::Launcher;
 use machine::Machine;
 use readiness::Readiness;
 use state_dir::StateDir;
+
+/// The signals that mean something to supervise.
+const CAUGHT: [Signal; 3] = [Signal::CHLD, Signal::TERM, Signal::INT];
 
 const REPORTER: Reporter = Reporter::new("supervise");
 
@@ -75,17 +81,38 @@ fn finish() -> u8 {
     })
 }
 
+/// What is done once is called and not inlined: else it would lie on the stack under the event loop
+/// for ever, a page in each supervise.
 fn run() -> Result<u8, Failure> {
     let Some(dir) = arguments()? else {
         return Ok(exit::DONE);
     };
-    let (mut supervisor, found) = set_up(&dir)?;
+    let (files, launcher) = enter(dir)?;
+    let signals =
+        catch_signals().map_err(|error| Failure::system("unable to catch signals", error))?;
+    let world = World::here();
+    let found = left_behind(&files, &world)?;
+    let mut supervisor = Supervisor {
+        machine: Machine::new(world, rustix::process::getpid(), now()),
+        files,
+        signals,
+        launcher,
+        reporter: REPORTER,
+        adopted: None,
+        readiness: Readiness::None,
+        held: None,
+        barriers: Vec::new(),
+        announced: Announced::default(),
+        leaving: false,
+        _log_pipes: log_pipes(),
+    };
     begin(&mut supervisor, found)?;
     supervisor.run()?;
     Ok(exit::DONE)
 }
 
 /// The one argument; `None` if the answer was printed.
+#[inline(never)]
 fn arguments() -> Result<Option<PathBuf>, Failure> {
     use lexopt::prelude::*;
     let mut dir = None;
@@ -103,42 +130,25 @@ fn arguments() -> Result<Option<PathBuf>, Failure> {
         .ok_or_else(|| Failure::usage("expected one service directory; see --help"))
 }
 
-/// Enters the service directory, takes the lock, and catches the signals.
-fn set_up(dir: &Path) -> Result<(Supervisor, Option<(Status, Record)>), Failure> {
+/// Enters the service directory, and takes its lock.
+#[inline(never)]
+fn enter(dir: PathBuf) -> Result<(StateDir, Launcher), Failure> {
     let unable = |what: &str| format!("unable to {what} {}", dir.display());
-    let layout = Layout::of(dir).map_err(|error| Failure::system(unable("find"), error))?;
-    std::env::set_current_dir(dir).map_err(|error| Failure::system(unable("chdir to"), error))?;
+    let layout = Layout::of(&dir).map_err(|error| Failure::system(unable("find"), error))?;
+    std::env::set_current_dir(&dir).map_err(|error| Failure::system(unable("chdir to"), error))?;
     // What is made here has the modes that it should have; the services get the umask back.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
     let state = layout
         .state
         .strip_prefix(&layout.dir)
-        .unwrap_or(&layout.state)
-        .to_path_buf();
-    let files = StateDir::open(&state, &layout.state)?;
-    let signals =
-        catch_signals().map_err(|error| Failure::system("unable to catch signals", error))?;
-    let world = World::here();
-    let found = left_behind(&files, &world)?;
-    let supervisor = Supervisor {
-        machine: Machine::new(world, rustix::process::getpid(), now()),
-        files,
-        signals,
-        launcher: Launcher {
-            shown: dir.to_path_buf(),
-            layout,
-            umask,
-        },
-        reporter: REPORTER,
-        adopted: None,
-        readiness: Readiness::None,
-        held: None,
-        barriers: Vec::new(),
-        announced: Announced::default(),
-        leaving: false,
-        _log_pipes: log_pipes(),
+        .unwrap_or(&layout.state);
+    let files = StateDir::open(state, &layout.state)?;
+    let launcher = Launcher {
+        shown: dir,
+        layout,
+        umask,
     };
-    Ok((supervisor, found))
+    Ok((files, launcher))
 }
 
 /// Starts the service, unless it is to be down; or goes on where another supervise was killed, or
@@ -152,6 +162,7 @@ fn begin(supervisor: &mut Supervisor, found: Option<(Status, Record)>) -> Result
     Ok(())
 }
 
+#[inline(never)]
 fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) -> Result<(), Failure> {
     let moment = now();
     let options = options::read(Path::new("."))
@@ -221,11 +232,14 @@ fn listen_again(supervisor: &mut Supervisor, process: Identity) {
 /// TERM and INT are commands, CHLD tells of ends. The others are to do nothing: they are blocked, and
 /// stay pending; what is forked gets an empty mask. Those that tell of a fault of supervise's own
 /// stay as they are.
+#[inline(never)]
 fn catch_signals() -> std::io::Result<Signals> {
     use nix::sys::signal::{SigSet, Signal as Nix};
+    inherited::default_dispositions((1..=64).filter_map(Signal::from_number));
+    let [child, terminate, interrupt] = CAUGHT;
     let signals = Signals {
-        children: WakePipe::catching(&[Signal::CHLD])?,
-        terminate: WakePipe::catching(&[Signal::TERM, Signal::INT])?,
+        children: WakePipe::catching(&[child])?,
+        terminate: WakePipe::catching(&[terminate, interrupt])?,
     };
     let open = [
         Nix::SIGCHLD,
@@ -247,6 +261,7 @@ fn catch_signals() -> std::io::Result<Signals> {
 }
 
 /// The pipes to the log services, open for reading too, so that each outlives svscan and its logger.
+#[inline(never)]
 fn log_pipes() -> Vec<OwnedFd> {
     let logged = [(1, LOG), (2, ERRLOG)]
         .into_iter()

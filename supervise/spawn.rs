@@ -2,10 +2,10 @@
 //! that `run` waits for. The process has one thread, so that the child may use the library freely.
 #![expect(
     unsafe_code,
-    reason = "fork, signal dispositions, close_range and _exit have no safe form"
+    reason = "fork, close_range, dup2 and _exit have no safe form"
 )]
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -20,7 +20,7 @@ use servicedir::layout::Layout;
 use servicedir::options::Options;
 use servicedir::report::{Reporter, Why};
 
-use crate::context;
+use crate::{context, inherited};
 
 /// The exit code of a child that could not become its program: temporary failure, as daemontools.
 const NOT_EXECUTED: i32 = 111;
@@ -30,7 +30,7 @@ const NOT_EXECUTED: i32 = 111;
 pub(crate) struct Program<'a> {
     /// Its path from the service directory, `run`.
     pub(crate) file: &'a str,
-    /// Its arguments after the name.
+    /// The name that it is given, `./run`, and its arguments.
     pub(crate) arguments: Vec<CString>,
     pub(crate) options: &'a Options,
     pub(crate) layout: &'a Layout,
@@ -270,22 +270,16 @@ fn execute(program: &Program<'_>, path: &Path) -> Errno {
     {
         rustix::stdio::dup2_stdout(null).ok();
     }
-    let name = CString::new(format!("./{}", program.file)).unwrap_or_default();
-    let file = match path {
-        Path::Relative => name.clone(),
-        Path::In(dir) => c_string(dir.join(program.file).as_os_str()),
+    inherited::change_environment(context::names(program.layout));
+    inherited::change_environment(context::variables(program.options, &program.granted));
+    let absolute = match path {
+        Path::Relative => None,
+        Path::In(dir) => Some(c_string(dir.join(program.file).as_os_str())),
     };
-    let arguments: Vec<&CStr> = std::iter::once(name.as_c_str())
-        .chain(program.arguments.iter().map(CString::as_c_str))
-        .collect();
-    // Made here and not before the fork, so that supervise keeps no pages of it.
-    let environment = context::environment(
-        std::env::vars_os(),
-        program.options,
-        program.layout,
-        &program.granted,
-    );
-    match nix::unistd::execve(&file, &arguments, &environment) {
+    let Some(file) = absolute.as_ref().or(program.arguments.first()) else {
+        return Errno::INVAL;
+    };
+    match nix::unistd::execv(file, &program.arguments) {
         Ok(never) => match never {},
         Err(errno) => Errno::from_raw_os_error(errno as i32),
     }
@@ -304,6 +298,8 @@ pub(crate) fn c_string(text: &OsStr) -> CString {
 /// Forks. The child has a session of its own, default signal dispositions, an empty signal mask, and
 /// no descriptors but 0, 1, 2 and those that are kept: above all not the lock, which would outlive
 /// its supervise in it.
+///
+/// What it does before exec(2) is kept short: each page that it touches is copied or mapped for it.
 fn fork(kept: [Option<RawFd>; 2]) -> io::Result<ForkResult> {
     // Until its dispositions are reset, a signal to the child would run supervise's own handlers,
     // and they would wake supervise through the pipe that both still share.
@@ -317,7 +313,7 @@ fn fork(kept: [Option<RawFd>; 2]) -> io::Result<ForkResult> {
         // First: should supervise be killed now, its lock is held for no longer than this takes.
         close_all_but(kept);
         rustix::process::setsid().ok();
-        default_dispositions();
+        inherited::default_dispositions(crate::CAUGHT);
         before = SigSet::empty();
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).ok();
@@ -326,27 +322,6 @@ fn fork(kept: [Option<RawFd>; 2]) -> io::Result<ForkResult> {
 
 fn parent_pid(child: nix::unistd::Pid) -> io::Result<Pid> {
     Pid::from_raw(child.as_raw()).ok_or(io::ErrorKind::InvalidData.into())
-}
-
-/// exec(2) resets what is caught, not what is ignored: SIGPIPE by the language's start-up code, and
-/// whatever was ignored when supervise was started.
-fn default_dispositions() {
-    // The kernel's own structure: handler, flags, restorer, mask. Not through the C library, which keeps
-    // two signals to itself and would leave them as they are.
-    let default = [0_u64; 4];
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default disposition runs no code of ours, and the kernel reads no more than the
-        // four words. What has none that can be set (KILL, STOP) is refused.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                std::ptr::null::<u64>(),
-                8,
-            )
-        };
-    }
 }
 
 fn close_all_but(kept: [Option<RawFd>; 2]) {

@@ -80,10 +80,11 @@ impl StateDir {
                 Failure::system(format!("unable to lock {}", at(LOCK)), error)
             }
         })?;
-        let control =
-            |flags| open_fifo(&dir, CONTROL, 0o600, flags).map_err(unable_to_open(shown, CONTROL));
-        // What stands in the way of `ok` is to be known before the service runs.
+        // What stands in the way of `ok` too is to be known before the service runs.
         make_fifo(&dir, OK, 0o622).map_err(unable_to_open(shown, OK))?;
+        make_fifo(&dir, CONTROL, 0o600).map_err(unable_to_open(shown, CONTROL))?;
+        let control =
+            |flags| open_fifo(&dir, CONTROL, flags).map_err(unable_to_open(shown, CONTROL));
         Ok(Self {
             control: control(OFlags::RDONLY)?,
             _control_writer: control(OFlags::WRONLY)?,
@@ -100,8 +101,8 @@ impl StateDir {
     /// # Errors
     /// A [`Failure`] that says it.
     pub(crate) fn open_ok(&mut self) -> Result<(), Failure> {
-        let ok = open_fifo(&self.dir, OK, 0o622, OFlags::RDONLY)
-            .map_err(unable_to_open(&self.shown, OK))?;
+        let ok =
+            open_fifo(&self.dir, OK, OFlags::RDONLY).map_err(unable_to_open(&self.shown, OK))?;
         self.ok = Some(ok);
         Ok(())
     }
@@ -297,8 +298,7 @@ fn make_fifo(dir: &OwnedFd, name: &str, mode: u32) -> rustix::io::Result<()> {
     }
 }
 
-fn open_fifo(dir: &OwnedFd, name: &str, mode: u32, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    make_fifo(dir, name, mode)?;
+fn open_fifo(dir: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let fifo = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     require_fifo(&fifo)?;

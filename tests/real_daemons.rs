@@ -353,11 +353,20 @@ fn mariadb_under_mysqld_safe_and_pidproxy() {
         peer("mysqld_safe").display()
     );
     let service = Service::start(scratch, &command);
+    // It writes its pid file some time before it minds a TERM.
+    let is_ready = |times: usize| {
+        until("ready", || {
+            let log = service.scratch.read("error.log");
+            log.matches("ready for connections").count() == times
+        });
+    };
     let first = pid_in(&service.scratch, "pid");
     assert_eq!(named(service.supervise.pid(), "mariadbd"), [first]);
+    is_ready(1);
     // mysqld_safe starts it again by itself, or supervise does: one of them, not both.
     let second = service.comes_up_again("pid", first);
     assert_eq!(named(service.supervise.pid(), "mariadbd"), [second]);
+    is_ready(2);
     service.stops();
     let log = service.scratch.read("error.log");
     assert!(log.contains("Shutdown complete"), "{log}");
