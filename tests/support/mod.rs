@@ -15,6 +15,7 @@
     reason = "what a test does not expect ends it"
 )]
 
+pub mod adoption;
 pub mod scanning;
 pub mod service;
 pub mod supervised;
@@ -28,7 +29,7 @@ use std::process::{Child, Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for a thing that is sure to come. Long, so that a busy machine fails no test.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The path of a program of the suite, freshly built.
 pub fn program(name: &str) -> &'static Path {
