@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use servicedir::foreground::{Entered, Foreground};
+use servicedir::guard::Rest;
 use servicedir::report::{Failure, Reporter, Why, exit, print_help, print_version};
 
 use machine::{Action, Event, Machine};
@@ -41,7 +42,7 @@ fn run() -> Result<u8, Failure> {
     let Some(arguments) = arguments()? else {
         return Ok(exit::DONE);
     };
-    match Foreground::enter(REPORTER, arguments.die_with_me)? {
+    match Foreground::enter(REPORTER, arguments.die_with_me.then_some(Rest::Killed))? {
         Entered::Over(code) => Ok(code),
         Entered::Foreground(foreground) => stay(foreground, &arguments.command),
     }

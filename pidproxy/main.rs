@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use servicedir::foreground::{Entered, Foreground};
+use servicedir::guard::Rest;
 use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
 
 use event_loop::Proxy;
@@ -48,7 +49,11 @@ fn run() -> Result<u8, Failure> {
     let Some(arguments) = arguments()? else {
         return Ok(exit::DONE);
     };
-    let foreground = match Foreground::enter(REPORTER, arguments.die_with_me)? {
+    let rest = match arguments.rules.leave_rest {
+        true => Rest::Left,
+        false => Rest::Killed,
+    };
+    let foreground = match Foreground::enter(REPORTER, arguments.die_with_me.then_some(rest))? {
         Entered::Over(code) => return Ok(code),
         Entered::Foreground(foreground) => foreground,
     };

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 
 use crate::exec;
-use crate::guard::{self, Side};
+use crate::guard::{self, Rest, Side};
 use crate::kin::{self, Kin};
 use crate::report::{self, Failure, Reporter};
 use crate::signal::{SelfPipe, Signal};
@@ -104,12 +104,12 @@ pub struct Woken {
 }
 
 impl Foreground {
-    /// Becomes a child subreaper that catches signals; with `die_with_me`, one that its children do
-    /// not outlive.
+    /// Becomes a child subreaper that catches signals; with `die_with_me`, one that what it runs does
+    /// not outlive, but for the rest that it may leave at an end in order.
     ///
     /// # Errors
     /// A system call failed, for want of a process or a descriptor say.
-    pub fn enter(reporter: Reporter, die_with_me: bool) -> Result<Entered, Failure> {
+    pub fn enter(reporter: Reporter, die_with_me: Option<Rest>) -> Result<Entered, Failure> {
         let unable = |error: io::Error| Failure::system("unable to catch signals", error);
         // A signal that comes before its handler stands has to wait for it.
         SigSet::all()
@@ -119,11 +119,11 @@ impl Foreground {
         let mut blind = rustix::process::set_child_subreaper(itself).err();
         let mut bystanders = children_from_before();
         let mut guard = None;
-        if die_with_me {
+        if let Some(rest) = die_with_me {
             if let Some(errno) = blind {
                 return Err(Failure::system("unable to become a child subreaper", errno));
             }
-            match guard::divide(reporter, &bystanders)? {
+            match guard::divide(reporter, &bystanders, rest)? {
                 Side::Outer(code) => return Ok(Entered::Over(code)),
                 Side::Inner { outer, group } => guard = Some((outer, group)),
             }

@@ -22,6 +22,15 @@ use crate::report::{Failure, Reporter};
 use crate::signal::{SelfPipe, Signal};
 use crate::status::End;
 
+/// What becomes of what the inner process leaves when it ends in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// Nothing stays behind.
+    Killed,
+    /// It was left on purpose, and goes on.
+    Left,
+}
+
 /// Which of the two processes this is, after the fork.
 #[derive(Debug)]
 pub enum Side {
@@ -41,10 +50,10 @@ pub enum Side {
 ///
 /// # Errors
 /// The system has no process or no descriptor left, or knows no pidfd (before Linux 5.3).
-pub fn divide(reporter: Reporter, bystanders: &[Pid]) -> Result<Side, Failure> {
+pub fn divide(reporter: Reporter, bystanders: &[Pid], rest: Rest) -> Result<Side, Failure> {
     let group = Pid::from_raw(nix::unistd::getpgrp().as_raw());
     let itself = rustix::process::getpid();
-    let outer = rustix::process::pidfd_open(itself, PidfdFlags::NONBLOCK)
+    let outer = rustix::process::pidfd_open(itself, PidfdFlags::empty())
         .map_err(|errno| Failure::system("unable to open a pidfd", errno))?;
     // SAFETY: the process has one thread, so the child is in no other thread's critical section.
     match unsafe { nix::unistd::fork() } {
@@ -59,8 +68,11 @@ pub fn divide(reporter: Reporter, bystanders: &[Pid]) -> Result<Side, Failure> {
             drop(outer);
             let code = watch(reporter, child.as_raw(), bystanders)
                 .map_err(|error| Failure::system("unable to watch over the command", error));
-            // Whatever went wrong: nothing stays behind without its guard.
-            kin::kill_all(bystanders);
+            // Whatever went wrong: nothing stays behind without its guard, but for what the inner
+            // process left on purpose. Where that was killed, `watch` has killed all.
+            if rest == Rest::Killed || code.is_err() {
+                kin::kill_all(bystanders);
+            }
             code.map(Side::Outer)
         }
     }
@@ -69,7 +81,7 @@ pub fn divide(reporter: Reporter, bystanders: &[Pid]) -> Result<Side, Failure> {
 /// Passes signals on until the inner process has ended.
 fn watch(reporter: Reporter, inner: i32, bystanders: &[Pid]) -> io::Result<u8> {
     let inner = Pid::from_raw(inner).ok_or(io::ErrorKind::InvalidData)?;
-    let pidfd = rustix::process::pidfd_open(inner, PidfdFlags::NONBLOCK)?;
+    let pidfd = rustix::process::pidfd_open(inner, PidfdFlags::empty())?;
     let signals = SelfPipe::catching(&foreground::caught())?;
     foreground::unblock()?;
     loop {

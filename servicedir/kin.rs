@@ -135,8 +135,9 @@ fn read_table() -> io::Result<Vec<Entry>> {
             continue;
         };
         // One that ended since the directory was read is no loss.
-        if let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat"))
-            && let Some(entry) = parse(pid, &stat)
+        // The command's name in it may be any bytes.
+        if let Ok(stat) = fs::read(format!("/proc/{pid}/stat"))
+            && let Some(entry) = parse(pid, &String::from_utf8_lossy(&stat))
         {
             table.push(entry);
         }
@@ -165,7 +166,12 @@ fn parse(pid: i32, stat: &str) -> Option<Entry> {
 /// Whether the table names a parent that is not in it. Parent 0 is the kernel, or outside of this
 /// pid namespace.
 fn has_gap(table: &[Entry]) -> bool {
-    let is_there = |pid| table.binary_search_by_key(&pid, |entry| entry.pid).is_ok();
+    // A zombie has no children: it ended while the table was read.
+    let is_there = |pid| {
+        let at = table.binary_search_by_key(&pid, |entry| entry.pid).ok();
+        at.and_then(|at| table.get(at))
+            .is_some_and(|entry| !entry.ended)
+    };
     table
         .iter()
         .any(|entry| entry.parent != 0 && !is_there(entry.parent))
@@ -247,6 +253,9 @@ mod tests {
     fn a_parent_that_is_missing_is_a_gap() {
         assert!(!has_gap(&[entry(1, 0), entry(2, 0), entry(3, 2)]));
         assert!(has_gap(&[entry(1, 0), entry(3, 2)]));
+        let mut zombie = entry(2, 1);
+        zombie.ended = true;
+        assert!(has_gap(&[entry(1, 0), zombie, entry(3, 2)]));
     }
 
     #[test]

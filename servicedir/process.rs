@@ -44,7 +44,13 @@ impl Identity {
     /// `ESRCH`: it is gone, or its pid belongs to another process now. Otherwise as pidfd_open(2)
     /// (Linux 5.3) and open(2): it may be there.
     pub fn open(self) -> rustix::io::Result<OwnedFd> {
-        let descriptor = rustix::process::pidfd_open(self.pid, PidfdFlags::NONBLOCK)?;
+        let descriptor = match rustix::process::pidfd_open(self.pid, PidfdFlags::empty()) {
+            // The number is that of another process's thread now (EINVAL before Linux 6.15).
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => {
+                return Err(rustix::io::Errno::SRCH);
+            }
+            opened => opened?,
+        };
         // Only now is the start time asked for: if it is the right one, the process that existed
         // since then is the one that was opened.
         match start_time(self.pid) {

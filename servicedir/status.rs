@@ -258,6 +258,9 @@ const FIXED: usize = 138;
 /// Where it ended before `watchdog` was added.
 const FIXED_WITHOUT_WATCHDOG: usize = 130;
 
+/// Where the three lengths stand that tell where a record ends.
+const LENGTHS: usize = 124;
+
 /// Texts are cut to this length, so that a record is at most one page of a file system.
 const TEXT_MAX: usize = 1000;
 
@@ -392,7 +395,13 @@ impl Record {
 
     /// `None` if the checksum is wrong or a field has no meaning.
     fn unpack(bytes: &[u8]) -> Option<Self> {
-        let (content, sum) = bytes.split_last_chunk::<4>()?;
+        // Not from the file's end: one that was written over (a full disk) may still be followed by
+        // what was left of a longer one.
+        let mut lengths = Fields(bytes.get(LENGTHS..)?);
+        let lengths = [lengths.u16()?, lengths.u16()?, lengths.u16()?];
+        let end = lengths.into_iter().map(usize::from).sum();
+        let (content, rest) = bytes.split_at_checked(end)?;
+        let (sum, _) = rest.split_first_chunk::<4>()?;
         if checksum(content) != u32::from_le_bytes(*sum) {
             return None;
         }

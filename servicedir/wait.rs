@@ -1,5 +1,6 @@
 //! Waiting until a status changes: one inotify instance for any number of services.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
@@ -24,8 +25,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct StatusWatch {
     inotify: Option<OwnedFd>,
     watched: Vec<(i32, usize)>,
-    /// Some directory could not be watched, and all are looked at again and again.
-    blind: bool,
+    /// Some directory cannot be watched, or is not any more, and all are looked at again and again.
+    blind: Cell<bool>,
 }
 
 /// What a wait has seen.
@@ -46,7 +47,7 @@ impl StatusWatch {
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let inotify = inotify::init(flags).ok();
         Self {
-            blind: inotify.is_none(),
+            blind: Cell::new(inotify.is_none()),
             inotify,
             watched: Vec::new(),
         }
@@ -67,8 +68,14 @@ impl StatusWatch {
         };
         match watch {
             Ok(watch) => self.watched.push((watch, index)),
-            Err(_) => self.blind = true,
+            Err(_) => self.blind.set(true),
         }
+    }
+
+    /// Whether some directory is not watched, or not any more.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.blind.get()
     }
 
     /// Waits until a watched status may have changed, or a supervise may have come or gone, at the
@@ -79,7 +86,7 @@ impl StatusWatch {
     pub fn wait(&self, deadline: Option<Instant>) -> io::Result<Seen> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let left = if self.blind {
+            let left = if self.blind.get() {
                 Some(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN)))
             } else {
                 left
@@ -95,10 +102,11 @@ impl StatusWatch {
                 None => poll(&mut [], timeout.as_ref()),
             };
             match polled {
+                // Before the deadline is asked for: the caller may have one sooner than the next look.
+                Ok(0) if self.blind.get() => return Ok(Seen::Any),
                 Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                     return Ok(Seen::TimedOut);
                 }
-                Ok(0) if self.blind => return Ok(Seen::Any),
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => match self.read()? {
                     Seen::Changed(none) if none.is_empty() => {}
@@ -122,6 +130,10 @@ impl StatusWatch {
                     return Ok(Seen::Any);
                 }
                 Ok(event) if matters(event.events(), event.file_name()) => {
+                    if event.events().contains(ReadFlags::IGNORED) {
+                        // The directory is gone; one that is made in its place has no watch.
+                        self.blind.set(true);
+                    }
                     seen.extend(
                         self.watched
                             .iter()

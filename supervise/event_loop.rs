@@ -93,10 +93,17 @@ impl Supervisor {
     /// One turn, always in this order. Signals are drained before children are reaped: the reverse
     /// order loses a child that ends in between. All has happened before the status is written once.
     fn turn(&mut self, seen: Seen) {
+        let watched = self.adopted.as_ref().map(Adopted::pid);
         let _ended = self.signals.children.drain();
         self.reap();
         self.hear_of_the_run();
-        self.look_at_adopted(seen.adopted);
+        // What was seen is not of a process that has been named since.
+        let same = watched == self.adopted.as_ref().map(Adopted::pid);
+        self.look_at_adopted(if same {
+            seen.adopted
+        } else {
+            PollFlags::empty()
+        });
         if !seen.readiness.is_empty() {
             self.hear_notices(AT_A_TURN);
         }
@@ -154,7 +161,11 @@ impl Supervisor {
             }
             Action::Signal { to, signal, group } => self.send(to, signal, group),
             Action::Warn(message) => self.warn(&message),
-            Action::Leave => self.leaving = true,
+            Action::Leave => {
+                // The status of this turn is the last one: whoever comes next goes by it.
+                self.announced.not_put_off();
+                self.leaving = true;
+            }
         }
         None
     }
@@ -219,7 +230,7 @@ impl Supervisor {
     fn send(&self, to: Pid, signal: Signal, group: bool) {
         let sent = match &self.adopted {
             Some(adopted) if adopted.pid() == to => adopted.signal(signal, group),
-            Some(_) | None => process::kill(to, signal, group),
+            Some(_) | None => process::kill_child(to, signal, group),
         };
         match sent {
             Ok(()) | Err(Errno::SRCH) => {}

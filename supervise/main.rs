@@ -35,7 +35,7 @@ use servicedir::options;
 use servicedir::process::{Identity, World};
 use servicedir::report::{Failure, Reporter, Why, exit, print_help, print_version};
 use servicedir::signal::{Signal, WakePipe};
-use servicedir::status::{End, Record, Status};
+use servicedir::status::{End, Record, State, Status};
 
 use adopt::{Adopted, left_behind};
 use announce::Announced;
@@ -192,7 +192,7 @@ fn resume(supervisor: &mut Supervisor, status: &Status, record: &Record) -> Resu
             supervisor.happen(Event::Ended(process.pid, End::Unknown));
         }
         (Some(process), Some(_)) => {
-            listen_again(supervisor, process);
+            listen_again(supervisor, process, record);
             supervisor.drain();
         }
         (None, _) => supervisor.drain(),
@@ -213,9 +213,10 @@ fn adopt(process: Identity) -> Result<Option<Adopted>, Failure> {
 }
 
 /// Takes up the readiness source of the adopted service.
-fn listen_again(supervisor: &mut Supervisor, process: Identity) {
+fn listen_again(supervisor: &mut Supervisor, process: Identity, record: &Record) {
     let options = supervisor.machine.options();
-    match Readiness::adopted(process, options, &supervisor.files) {
+    let awaited = record.state == State::Starting && !record.ready;
+    match Readiness::adopted(process, options, &supervisor.files, awaited) {
         Ok(readiness) => supervisor.readiness = readiness,
         Err(error) => {
             REPORTER.warning(format_args!(
@@ -235,6 +236,11 @@ fn listen_again(supervisor: &mut Supervisor, process: Identity) {
 #[inline(never)]
 fn catch_signals() -> std::io::Result<Signals> {
     use nix::sys::signal::{SigSet, Signal as Nix};
+    // First: what was ignored until now must not end supervise before it is blocked, and a TERM waits
+    // for its handler.
+    SigSet::all()
+        .thread_set_mask()
+        .map_err(std::io::Error::from)?;
     inherited::default_dispositions((1..=64).filter_map(Signal::from_number));
     let [child, terminate, interrupt] = CAUGHT;
     let signals = Signals {

@@ -43,11 +43,42 @@ pub(crate) fn reap(child: Pid) {
     };
 }
 
-/// Sends a signal to a child that was not reaped yet, or to the group that it leads.
-pub(crate) fn kill(child: Pid, signal: Signal, group: bool) -> rustix::io::Result<()> {
-    let pid = child.as_raw_nonzero().get();
-    // SAFETY: always safe: the call takes numbers. The pid is a child's that this process has not
-    // reaped, so that it cannot be another process's.
+/// Sends a signal to a child that was not reaped yet, or to its group.
+///
+/// # Errors
+/// `ESRCH`: it is no child, and its number may be another's; else as kill(2).
+pub(crate) fn kill_child(child: Pid, signal: Signal, group: bool) -> rustix::io::Result<()> {
+    if !is_child(child) {
+        // Another supervise's, that was gone when this one came. As long as its group has a member, no
+        // process is given the number: one that has it tells that there is no such group.
+        let is_free = rustix::process::test_kill_process(child) == Err(Errno::SRCH);
+        return if group && is_free {
+            kill(child, signal, true)
+        } else {
+            Err(Errno::SRCH)
+        };
+    }
+    match kill(child, signal, group) {
+        // One that has just been forked may not have made its group yet; then it is alone.
+        Err(Errno::SRCH) if group => kill(child, signal, false),
+        sent => sent,
+    }
+}
+
+/// Whether it is a child that was not reaped yet: only such a pid is its own for certain.
+fn is_child(pid: Pid) -> bool {
+    // SAFETY: plain data, for which zeros are a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let id = pid.as_raw_nonzero().get().cast_unsigned();
+    // SAFETY: the kernel writes one siginfo_t, to where one is.
+    checked(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) }.into()).is_ok()
+}
+
+/// Sends a signal to a process, or to the group of that number. Whose the number is, the caller knows.
+pub(crate) fn kill(process: Pid, signal: Signal, group: bool) -> rustix::io::Result<()> {
+    let pid = process.as_raw_nonzero().get();
+    // SAFETY: always safe: the call takes numbers.
     checked(unsafe { libc::kill(if group { -pid } else { pid }, signal.number()) }.into())
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use servicedir::options::{Options, Ready};
 use servicedir::process::Identity;
 
@@ -25,7 +25,7 @@ pub(crate) enum Readiness {
 
 impl Readiness {
     /// The source of a run that another supervise started: its end of the pipe leads to ours, and its
-    /// messages go to where the socket was bound.
+    /// messages go to where the socket was bound. `awaited`: it has not said that it is ready.
     ///
     /// # Errors
     /// The socket cannot be bound again.
@@ -33,12 +33,18 @@ impl Readiness {
         service: Identity,
         options: &Options,
         state: &StateDir,
+        awaited: bool,
     ) -> io::Result<Self> {
         match options.ready {
             Ready::Startsecs | Ready::Check => Ok(Self::None),
             Ready::Notify => NotifySocket::bind_again(state).map(Self::Socket),
+            // Once it has said so, the number may be anything of the service's own.
+            Ready::Fd(_) if !awaited => Ok(Self::None),
             Ready::Fd(number) => {
                 let path = format!("/proc/{}/fd/{number}", service.pid.as_raw_nonzero());
+                if !is_for_writing(&path) {
+                    return Ok(Self::None);
+                }
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let pipe = rustix::fs::open(path, flags, Mode::empty());
                 Ok(pipe.map_or(Self::None, Self::Descriptor))
@@ -80,4 +86,12 @@ impl Readiness {
             }
         }
     }
+}
+
+/// Whether the descriptor is one such as the service was given: a pipe, for writing alone, which the
+/// modes of the link tell (proc(5)). To read from another would take its bytes from the service.
+fn is_for_writing(path: &str) -> bool {
+    rustix::fs::lstat(path).is_ok_and(|link| link.st_mode & 0o600 == 0o200)
+        && rustix::fs::stat(path)
+            .is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::Fifo)
 }

@@ -8,7 +8,7 @@ mod wait;
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,9 @@ use servicedir::wait::StatusWatch;
 use wait::{Awaited, Wait};
 
 const REPORT: Reporter = Reporter::new("svc");
+
+/// How many descriptors are left for looking at services while their FIFOs are kept open.
+const SPARE: u64 = 8;
 
 /// How long all services together have to make room in full control FIFOs.
 const ROOM: Duration = Duration::from_secs(2);
@@ -125,6 +128,12 @@ fn open_for_wait(layout: &Layout, letters: &[u8]) -> Result<Option<OwnedFd>, Uns
     }
     let fifo = send::open(layout)?;
     refuse_unknown(layout, letters)?;
+    // A FIFO that is kept open must leave room to look: without it a living supervise would seem gone.
+    let limit = getrlimit(Resource::Nofile).current;
+    let number = u64::from(fifo.as_raw_fd().unsigned_abs());
+    if limit.is_some_and(|limit| number + SPARE >= limit) {
+        return Err(Unsent::Failed(Errno::MFILE));
+    }
     Ok(Some(fifo))
 }
 

@@ -298,8 +298,11 @@ impl Directory {
         writer.full.hurry(now);
         if !writer.is_found(&self.path) {
             self.replace(now);
-            return;
         }
+        // Not of a directory that is gone: no config there would mean the defaults.
+        let Some(writer) = self.writer.as_mut().filter(|writer| !writer.gone) else {
+            return;
+        };
         if let Err(fault) = writer.reopen(&self.path, now) {
             self.is_missing(&fault, now);
         }
@@ -332,15 +335,19 @@ impl Directory {
             return;
         };
         let known = writer.found_size;
-        let old = match writer.is_at(&self.path) {
-            Ok(true) => writer.replace_current(&self.path),
+        let at = writer.is_at(&self.path);
+        let is_here = matches!(at, Ok(true));
+        let old = match at {
+            Ok(true) => writer.replace_current(&self.path, now),
             Ok(false) => Writer::open(&self.path, self.settings, now)
                 .map(|new| std::mem::replace(writer, new).into_current()),
             Err(fault) => Err(fault),
         };
         match old {
             Err(fault) => {
-                writer.gone = true;
+                // Where only `current` cannot be made, inodes used up say, the directory is there:
+                // what cannot be written waits, as on a full disk.
+                writer.gone = !is_here;
                 self.check = Some(now + GONE_WAIT);
                 self.is_missing(&fault, now);
             }

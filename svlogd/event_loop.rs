@@ -34,6 +34,8 @@ enum Phase {
     Draining { left: usize, latest: Instant },
     /// No more is read.
     Ended,
+    /// All is closed; the directories' children are waited for.
+    Closed,
 }
 
 /// The state of the program.
@@ -156,7 +158,7 @@ impl EventLoop {
         let input = match self.phase {
             Phase::Reading => self.waiter.read(&mut self.buffer, deadline, now),
             Phase::Draining { left, latest } => self.drain(left, latest, now),
-            Phase::Ended => Ok(Input::End),
+            Phase::Ended | Phase::Closed => Ok(Input::End),
         };
         match input {
             Ok(Input::Bytes(read)) => self.received(read),
@@ -219,14 +221,16 @@ impl EventLoop {
             }
         }
         let start_next = !self.terminated && !term;
+        // What was closed in order is not opened again.
+        let open = self.phase != Phase::Closed;
         for directory in &mut self.directories {
             if child {
                 directory.reap(now, start_next);
             }
-            if hup {
+            if hup && open {
                 directory.reopen(now);
             }
-            if alarm {
+            if alarm && open {
                 directory.rotate(now);
             }
             if term && self.terminated {
@@ -257,6 +261,7 @@ impl EventLoop {
         for directory in &mut self.directories {
             whole &= directory.close(self.filled);
         }
+        self.phase = Phase::Closed;
         self.wait_for_children();
         if whole {
             Ok(exit::DONE)

@@ -52,6 +52,11 @@ impl Processor {
         }
     }
 
+    /// The command may be another one now: its first try need not wait.
+    pub(crate) fn forget(&mut self) {
+        self.failing.over();
+    }
+
     /// Whether one runs.
     pub(crate) fn runs(&self) -> bool {
         self.running.is_some()

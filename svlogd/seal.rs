@@ -14,7 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use servicedir::tai64n::Tai64n;
 
-use crate::store::{is_deleted, mark};
+use crate::store::{is_deleted, is_marked, mark};
 
 /// So many files may wait for the disk; beyond that, logging waits for it.
 const MOST_WAITING: usize = 16;
@@ -94,6 +94,12 @@ impl Sealer {
         let done = match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => return Vec::new(),
             Ok(WaitStatus::Exited(_, 0)) => labels(&self.working),
+            // fsync(2) tells a fault once: asked again it would say that all is well.
+            Ok(WaitStatus::Exited(..)) => {
+                self.failed = true;
+                self.working.retain(|job| is_marked(&job.file));
+                labels(&self.working)
+            }
             // What it did not do is done here: rather late than not at all.
             Ok(_) | Err(_) => {
                 let jobs = std::mem::take(&mut self.working);
@@ -160,7 +166,8 @@ fn seal_and_exit(jobs: &[Job]) -> ! {
         first = fd + 1;
     }
     close_between(first, u32::MAX);
-    let failed = jobs.iter().any(|job| mark(&job.file).is_err());
+    // All are tried, whatever becomes of the first.
+    let failed = jobs.iter().filter(|job| mark(&job.file).is_err()).count() > 0;
     // SAFETY: ends the process at once; no destructor or exit handler of the parent's runs.
     unsafe { libc::_exit(i32::from(failed)) }
 }

@@ -119,7 +119,9 @@ impl Store {
 
     /// Whether `path` still leads to this directory.
     pub(crate) fn is_at(&self, path: &Path) -> Result<bool, Fault> {
-        open_dir(path).map(|(_, identity)| identity == self.identity)
+        statat(CWD, path, AtFlags::empty())
+            .map(|stat| Identity::from(&stat) == self.identity)
+            .map_err(|errno| Fault::new("open", path, "", errno))
     }
 
     /// Whether `path` still leads to this directory, and in it to this `current`.
@@ -372,6 +374,11 @@ impl Current {
 pub(crate) fn mark(file: &OwnedFd) -> Result<(), Errno> {
     sync(file.as_fd())?;
     fchmod(file, Mode::from(DONE_MODE))
+}
+
+/// Whether the mode of a file says that it is whole.
+pub(crate) fn is_marked(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|stat| stat.st_mode & DONE_BIT != 0)
 }
 
 /// Whether a file has no name any more.

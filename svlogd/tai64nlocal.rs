@@ -111,9 +111,8 @@ fn copy(mut input: impl BufRead, mut output: impl Write, zone: &TimeZone) -> io:
             output.write_all(&head)?;
             return output.flush();
         }
-        if read < BUFFER {
-            output.flush()?;
-        }
+        // Nobody knows when more comes.
+        output.flush()?;
     }
 }
 

@@ -112,9 +112,11 @@ impl Writer {
     pub(crate) fn reopen(&mut self, path: &Path, now: Instant) -> Result<(), Fault> {
         if let Some(config) = read_config(&self.store, path, self.settings) {
             self.config = config;
+            // What failed was perhaps another command.
+            self.processor.forget();
         }
         self.close(path);
-        if let Some(name) = self.renamed.take() {
+        if let Some(name) = self.renamed {
             self.sealed(path, &[name.label]);
         }
         let (current, opened) = self.store.open_current(path)?;
@@ -127,11 +129,13 @@ impl Writer {
     }
 
     /// Opens what has the name `current` now, and returns what had it.
-    pub(crate) fn replace_current(&mut self, path: &Path) -> Result<Current, Fault> {
+    pub(crate) fn replace_current(&mut self, path: &Path, now: Instant) -> Result<Current, Fault> {
         let (current, opened) = self.store.open_current(path)?;
         let old = std::mem::replace(&mut self.current, current);
         self.found();
         self.opened(path, &opened);
+        // The old file may have waited for the end of its writing.
+        self.process(path, now);
         Ok(old)
     }
 
@@ -415,8 +419,17 @@ impl Writer {
         self.processor.runs() || self.sealer.is_busy()
     }
 
+    /// Whether a file may be fed to a processor: there is one, and no line goes to an old file any
+    /// more, as it does between the steps of a rotation.
+    fn may_process(&self) -> bool {
+        self.config.processor.is_some() && self.renamed.is_none()
+    }
+
     /// Runs the processor if something waits for it.
     fn process(&mut self, path: &Path, now: Instant) {
+        if !self.may_process() {
+            return;
+        }
         if let Some(command) = &self.config.processor {
             self.processor.start(&self.store, path, command, now);
         }
@@ -477,13 +490,15 @@ impl Writer {
         let rotating = self.rotating.deadline().filter(|_| !self.gone);
         let sealer = self.sealer.deadline();
         let due = self.due.filter(|_| self.current.size > 0);
+        // What `process` would not do now must not wake: it would wake for ever.
+        let processor = self.processor.deadline().filter(|_| self.may_process());
         [
             self.full.deadline(),
             rotating,
             sealer,
             self.wanted,
             due,
-            self.processor.deadline(),
+            processor,
         ]
         .into_iter()
         .flatten()

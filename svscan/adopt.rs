@@ -71,7 +71,7 @@ fn lock_holder(layout: &Layout) -> Option<Process> {
 }
 
 fn open(pid: Pid) -> Option<Process> {
-    let pidfd = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     Some(Process { pid, pidfd })
 }
 

@@ -44,6 +44,11 @@ impl EventLoop {
             Ending::Stop if told == Told::Nobody => self.signal(&id, Signal::TERM),
             Ending::Stop => {}
         }
+        // A log that nobody writes to any more is stopped when its time to drain is over: what it left
+        // is no reason to start it once more.
+        if ending == Ending::Stop && self.scan.writers(&id).next().is_none() {
+            self.pipes.remove(&id);
+        }
     }
 
     /// Whether lines wait in the pipe for a logger that is to be started again: a supervise that is told
@@ -79,8 +84,9 @@ impl EventLoop {
     /// Looks whether anything of a unit without a supervise of ours is left.
     pub(crate) fn look(&mut self, id: Id) {
         let alive = self.layout(&id).is_some_and(|layout| {
-            process_of(&layout, &self.world).is_some()
-                || !matches!(supervise_of(&layout), Supervised::No)
+            !is_anothers(&layout)
+                && (process_of(&layout, &self.world).is_some()
+                    || !matches!(supervise_of(&layout), Supervised::No))
         });
         let lines = self.scan.units.get(&id).is_some_and(|unit| !unit.is_main())
             && self.pipes.get(&id).is_some_and(|pipe| pipe.has_lines());
@@ -92,10 +98,12 @@ impl EventLoop {
         self.report
             .warning("not everything was down in time: killing what is left");
         for id in self.scan.units.keys() {
+            // The supervise first: it would run `finish`, or start a service again, that was killed
+            // before it.
+            self.signal(id, Signal::KILL);
             if let Some(layout) = self.layout(id) {
                 self.kill_service(&layout);
             }
-            self.signal(id, Signal::KILL);
         }
     }
 
@@ -110,6 +118,12 @@ impl EventLoop {
         }
         pidfd_send_signal(&process.pidfd, Signal::KILL).ok();
     }
+}
+
+/// Whether only somebody else may control a service: it is not ours to stop, nor to wait for.
+fn is_anothers(layout: &Layout) -> bool {
+    control::open_for_writing(&layout.state_file(CONTROL))
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// Writes commands to a service's control FIFO.

@@ -157,15 +157,27 @@ impl EventLoop {
                 complained: false,
             });
         }
-        let deleted: Vec<Id> = self
-            .kept
-            .iter()
-            .filter(|(_, kept)| kept.held.as_ref().is_some_and(is_deleted))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in deleted {
+        for id in self.deleted() {
             self.step(Event::Deleted(id));
         }
+        // Their supervises were started before the option was there: nobody watches their status.
+        let known = |id: &Id| self.scan.units.get(id).is_some_and(|unit| !unit.essential);
+        let newly_essential: Vec<Id> = services
+            .iter()
+            .filter(|service| service.essential && known(&service.id))
+            .map(|service| service.id.clone())
+            .collect();
         self.step(Event::Seen(services));
+        for id in newly_essential {
+            self.mind_essential(&id, Instant::now());
+        }
+    }
+
+    /// The units whose directories have been deleted.
+    fn deleted(&self) -> Vec<Id> {
+        let kept = self.kept.iter();
+        kept.filter(|(_, kept)| kept.held.as_ref().is_some_and(is_deleted))
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 }

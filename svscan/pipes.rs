@@ -1,11 +1,16 @@
 //! The log pipes: made once for a log, and held open for as long as something may write to them.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Resource, getrlimit};
 
 use crate::unit::Id;
+
+/// Descriptors that the pipes leave for looking at directories, FIFOs and /proc.
+const SPARE: u64 = 16;
 
 /// Both ends of a log's pipe.
 #[derive(Debug)]
@@ -23,6 +28,13 @@ impl Pipe {
     /// No descriptors are left.
     pub(crate) fn new() -> rustix::io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Numbers are given from the lowest that is free. Without room the scan directory itself could
+        // not be read, and nothing would be restarted.
+        let limit = getrlimit(Resource::Nofile).current;
+        let highest = read.as_raw_fd().max(write.as_raw_fd()).unsigned_abs();
+        if limit.is_some_and(|limit| u64::from(highest) + SPARE >= limit) {
+            return Err(Errno::MFILE);
+        }
         Ok(Self { read, write })
     }
 

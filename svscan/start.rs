@@ -16,12 +16,14 @@ use crate::event_loop::{EventLoop, Kept, Supervise};
 use crate::pipes::Pipe;
 use crate::scan::Event;
 use crate::spawn::Streams;
-use crate::unit::{Id, Logs, Stream};
+use crate::unit::{Id, Logs, Stream, Unit};
 
 impl EventLoop {
     /// Starts the supervise of a unit, unless one is there.
     pub(crate) fn start(&mut self, id: Id) {
-        self.look_at_logs(&id);
+        for service in self.to_look_at(&id) {
+            self.look_at_logs(&service);
+        }
         let event = match self.try_start(&id) {
             true => Event::Started(id),
             false => Event::StartFailed(id),
@@ -29,12 +31,39 @@ impl EventLoop {
         self.step(event);
     }
 
+    /// Whose logs are looked at before a start: the service's own; for a log whose directory is not at
+    /// its path any more, those of the services that write to it, if there is another one there.
+    fn to_look_at(&self, id: &Id) -> Vec<Id> {
+        let is_log = self.scan.units.get(id).is_some_and(|unit| !unit.is_main());
+        if !is_log || self.layout(id).is_some() {
+            return vec![id.clone()];
+        }
+        let replaced = |writer: &Id, unit: &Unit| {
+            let mut read = unit.logs().filter(|(_, log)| *log == id);
+            read.all(|(stream, _)| {
+                let folder = match stream {
+                    Stream::Out => LOG,
+                    Stream::Err => ERRLOG,
+                };
+                let instance = writer.instance.as_deref();
+                log_id(Path::new(&unit.name), folder, instance).is_some()
+            })
+        };
+        let writers = self.scan.writers(id);
+        let writers = writers.filter(|(writer, unit)| replaced(writer, unit));
+        writers.map(|(writer, _)| writer.clone()).collect()
+    }
+
     /// The logs of a service are looked at whenever its supervise is started.
     fn look_at_logs(&mut self, id: &Id) {
         let Some(unit) = self.scan.units.get(id).filter(|unit| unit.is_main()) else {
             return;
         };
-        let folder = Path::new(&unit.name);
+        // The name may be gone, or lead to another directory by now: its logs are not this one's.
+        let Some(layout) = self.layout(id) else {
+            return;
+        };
+        let folder = layout.dir.as_path();
         // A link to the service itself is no log of it.
         let other = |log: &Id| (log.dev, log.ino) != (id.dev, id.ino);
         let instance = id.instance.as_deref();

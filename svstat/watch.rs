@@ -66,7 +66,7 @@ struct Shown {
 impl Shown {
     /// Takes up these services, and drops others.
     fn name(&mut self, names: Vec<OsString>) {
-        if self.names == names && !self.incomplete {
+        if self.names == names && !self.incomplete && !self.watch.is_blind() {
             return;
         }
         self.watch = StatusWatch::new();

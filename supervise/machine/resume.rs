@@ -143,8 +143,10 @@ impl Machine {
             status::State::Backoff if self.want == Want::Down => self.given_up(),
             status::State::Backoff => {
                 let label = record.next_start.unwrap_or(now.label);
+                // The wall clock may have been set back since: never longer than the wait that was begun.
+                let longest = self.options.backoff.wait(record.failed_starts);
                 Next::Backoff {
-                    until: now.clock + now.label.age(label),
+                    until: now.clock + now.label.age(label).min(longest),
                     label,
                 }
             }

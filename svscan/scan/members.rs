@@ -74,7 +74,8 @@ impl Scan {
     fn unlisted_names(&self, wanted: bool) -> BTreeMap<OsString, Id> {
         let units = self.units.iter().filter(|_| wanted);
         units
-            .filter(|(_, unit)| unit.is_main() && !unit.listed)
+            // One that was never started only waited for the same predecessor.
+            .filter(|(_, unit)| unit.is_main() && !unit.listed && unit.tried)
             .map(|(id, unit)| (unit.name.clone(), id.clone()))
             .collect()
     }
