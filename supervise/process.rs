@@ -72,7 +72,8 @@ fn is_child(pid: Pid) -> bool {
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     let id = pid.as_raw_nonzero().get().cast_unsigned();
     // SAFETY: the kernel writes one siginfo_t, to where one is.
-    checked(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) }.into()).is_ok()
+    let ask = || checked(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) }.into());
+    rustix::io::retry_on_intr(ask).is_ok()
 }
 
 /// Sends a signal to a process, or to the group of that number. Whose the number is, the caller knows.

@@ -210,6 +210,7 @@ fn a_service_that_is_up_once_is_not_started_again() {
     let supervise = service.supervise();
     service.send("o");
     let pid = service.until_running();
+    until("its start", || !service.lines("starts").is_empty());
     let (_supervise, after) = replace(&service, supervise);
     assert_eq!(after.want, Want::Once);
     kill(pid, libc::SIGTERM);
@@ -224,13 +225,14 @@ fn a_stop_goes_on_and_ends_in_a_kill() {
     be_the_subreaper();
     let service = Service::new("web")
         .script("run", "trap '' TERM; echo >>starts; exec sleep 1000")
-        .file("options/startsecs", "0")
-        .file("options/stopwaitsecs", "1s");
+        .file("options/startsecs", "0");
     let supervise = service.supervise();
     let pid = service.until_running();
     until("its trap", || !service.read("starts").is_empty());
     service.send("d");
     service.until_state(State::Stopping);
+    // The next supervise reads it; this one has no limit, however slow the machine is.
+    fs::write(service.dir().join("options/stopwaitsecs"), "2s").unwrap();
     let (_supervise, after) = replace(&service, supervise);
     assert_eq!(after.record.unwrap().state, State::Stopping);
     reap(pid);
@@ -317,6 +319,8 @@ fn a_new_pid_namespace_starts_the_service_anew() {
     let service = Service::new("web").script("run", "echo $$ >>starts; exec sleep 1000");
     let mut supervise = service.supervise();
     let pid = pid_of(&service.until("a start", |status, _| status.pid.is_some()));
+    // Before its go-ahead it would end with its supervise.
+    until("its start", || service.lines("starts").len() == 1);
     supervise.signal(libc::SIGKILL);
     supervise.ended();
     let mut contained = service.supervise_behind(

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Running, Scratch, alive, kill, program, until};
+use support::{Running, Scratch, alive, kill, until};
 
 const TERM: i32 = 15;
 const NOBODY: u32 = 65534;
@@ -43,7 +43,7 @@ impl Image {
         for name in ["svscan", "supervise", "svc", "svstat"] {
             let copy = image.path("bin").join(name);
             fs::create_dir_all(image.path("bin")).unwrap();
-            fs::copy(program(name), &copy).unwrap();
+            support::copy_of(name, &copy);
         }
         fs::create_dir_all(image.path("service")).unwrap();
         image

@@ -27,11 +27,25 @@ fn up(scratch: &Scratch, options: &[&str]) -> (InFront, i32) {
     let args: Vec<&str> = options.iter().copied().chain(["./start"]).collect();
     let fghack = InFront::start(scratch, "fghack", &args);
     let pid = pid_in(scratch, "pid");
-    // The launcher has ended: the daemon is the one that gets the signals.
-    until("an orphan", || {
-        parent_of(pid) == fghack.pid() || fghack.below().len() == 3
+    // The launcher has ended, and was waited for: the daemon, the only child of fghack or of its inner
+    // process, is the one that gets the signals.
+    until("an orphan alone", || {
+        let top = if options.is_empty() {
+            fghack.pid()
+        } else {
+            children_of(fghack.pid()).first().copied().unwrap_or(0)
+        };
+        children_of(top) == [pid]
     });
     (fghack, pid)
+}
+
+/// The children of a process, zombies included.
+fn children_of(pid: i32) -> Vec<i32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = fs::read_to_string(path).unwrap_or_default();
+    let pids = children.split_whitespace();
+    pids.map(|pid| pid.parse().unwrap()).collect()
 }
 
 fn parent_of(pid: i32) -> i32 {
@@ -204,9 +218,8 @@ fn where_orphans_cannot_be_had_the_pipe_tells_and_finds_them() {
     let mut tracer = InFront::of(&scratch, &mut command);
     let daemon = pid_in(&scratch, "pid");
     let fghack = tracer.below()[0];
-    until("the daemon to be nobody's", || {
-        parent_of(daemon) != fghack && !tracer.below().contains(&daemon)
-    });
+    // Nor is the launcher there any more, which would get the signals too.
+    until("the daemon to be nobody's", || tracer.below() == [fghack]);
     until_says(
         &scratch,
         "stderr",

@@ -210,7 +210,7 @@ fn who_may_not_look_reads_the_same() {
     mode(&foo.dir.join("supervise"), 0o700);
     mode(&cwd.join("closed"), 0o700);
     let copy = cwd.join("ours");
-    fs::copy(program("svstat"), &copy).unwrap();
+    support::copy_of("svstat", &copy);
     mode(cwd, 0o755);
     if !rustix::process::getuid().is_root() {
         mode(&foo.dir.join("supervise"), 0);

@@ -210,6 +210,7 @@ fn s6_svc_sends_what_it_knows() {
     until("it goes on", || !proc_status(pid, "State").starts_with('T'));
     run(&service, "s6-svc", &["-k"]);
     let next = service.until_replaced(pid);
+    until("its traps again", || service.lines("starts").len() == 2);
     run(&service, "s6-svc", &["-r"]);
     assert!(
         alive(next),

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 
 use puppet::{PRELUDE, Service, python};
 use servicedir::status::{End, State};
-use support::{Running, alive, eventually, kill, program, until};
+use support::{Running, alive, kill, program, until};
 
 #[test]
 fn a_service_is_ready_when_it_says_so() {
@@ -106,10 +106,10 @@ fn the_socket_is_there_exactly_while_there_is_a_run() {
     service.file("down", "");
     service.file("supervise/notify", "left by something else");
     service.start();
-    let without = eventually("an idle supervise", || {
-        service.record();
-        Ok::<_, ()>(service.descriptors())
-    });
+    service.record();
+    // `ok` is opened after the first status: one that has obeyed has opened everything.
+    assert!(service.svc(&["-d", "-w"]).status.success());
+    let without = service.descriptors();
     service.svc(&["-u"]);
     service.tell("say('READY=1')");
     service.until_state(State::Running);

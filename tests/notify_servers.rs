@@ -80,7 +80,7 @@ fn postgres_is_ready_when_it_answers() {
     let made = Command::new("sh")
         .arg("-c")
         .arg(format!(
-            "exec {as_nobody} {bin}/initdb -D {0}/data -U test -A trust -N >{0}/initdb.log 2>&1",
+            "exec {as_nobody} {bin}/initdb --no-locale -D {0}/data -U test -A trust -N >{0}/initdb.log 2>&1",
             home.display()
         ))
         .current_dir("/")

@@ -269,6 +269,7 @@ stopsig=USR1
 END
         echo "start: $(say service full start)"
         await grep -q word: /tmp/place/out
+        await grep -q trouble /tmp/place/err
         cat /tmp/place/out
         echo "err: $(cat /tmp/place/err)"
         service full stop

@@ -113,7 +113,8 @@ fn parents_name(pid: i32) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, rest) = stat.rsplit_once(')').unwrap();
     let parent = rest.split_ascii_whitespace().nth(1).unwrap();
-    fs::read_to_string(format!("/proc/{parent}/comm")).unwrap()
+    // It may have ended since: then there is another parent at the next look.
+    fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default()
 }
 
 /// Waits until the daemon has that many children: before it has started its workers, nginx takes note of
@@ -277,6 +278,7 @@ fn nginx_upgrades_to_another_master_and_is_followed() {
     });
     kill(old, libc::SIGQUIT);
     until_gone(old);
+    until_it_has_workers(new, 2);
     let workers = daemon_support::below(new);
     service.svc("-h");
     for worker in workers {

@@ -41,18 +41,21 @@ fn a_service_that_ran_over_a_second_is_started_again_at_once() {
     );
 }
 
-/// The times between the starts of a service whose `run` ends with this line, in seconds.
+/// The times between the starts of a service whose `run` ends with this line, in seconds. /proc knows
+/// when each was forked, however late it came to run.
 fn gaps(supervise: &Path, end: &str, startsecs: Option<&str>) -> Vec<f64> {
-    let mut service = Service::new("web").script("run", &format!("date +%s.%N >>starts; {end}"));
+    let run = format!("cut -d ' ' -f 22 /proc/$$/stat >>starts; {end}");
+    let mut service = Service::new("web").script("run", &run);
     if let Some(text) = startsecs {
         service = service.file("options/startsecs", text);
     }
     let _supervise = service.supervise_by(supervise);
     until("three starts", || service.lines("starts").len() >= 3);
+    let ticks = u32::try_from(rustix::param::clock_ticks_per_second()).unwrap();
     let starts: Vec<f64> = service
         .lines("starts")
         .iter()
-        .map(|line| line.parse().unwrap())
+        .map(|line| line.parse::<f64>().unwrap() / f64::from(ticks))
         .collect();
     starts.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
@@ -61,7 +64,7 @@ fn gaps(supervise: &Path, end: &str, startsecs: Option<&str>) -> Vec<f64> {
 fn a_service_that_ends_at_once_is_started_about_once_a_second() {
     let ours = program("supervise");
     let theirs = peer("supervise");
-    // The time is taken after the start, by another process each time: hence the tenth.
+    // Ticks are hundredths of a second: hence the tenth.
     for (supervise, end, startsecs, at_least) in [
         (ours, "exit 0", None, 1.0),
         (ours, "exit 0", Some("0"), 1.0),
@@ -212,7 +215,10 @@ fn two_hundred_restarts_leak_no_descriptor_and_no_process() {
     }
     assert_eq!(descriptors(supervise.pid()), before);
     assert_eq!(service.record().total_starts, 201);
-    assert_eq!(service.processes().len(), 2);
+    // Who executes a program has no environment for a moment.
+    until("one process beside supervise", || {
+        service.processes().len() == 2
+    });
 }
 
 /// How often the process has gone to sleep and been woken.
@@ -237,6 +243,6 @@ fn nothing_wakes_a_supervise_while_nothing_happens() {
     // Meanwhile a third one, which is tried every second, is started three times.
     let clock = Service::new("clock");
     let _clock = clock.supervise();
-    clock.until("three starts", |_, record| record.failed_starts == 3);
+    clock.until("three starts", |_, record| record.failed_starts >= 3);
     assert_eq!((switches(first.pid()), switches(second.pid())), before);
 }

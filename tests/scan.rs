@@ -136,7 +136,8 @@ fn odd_names_work() {
         let dir = scan.scan_dir().join(OsStr::from_bytes(name));
         fs::remove_file(&dir).unwrap();
         fs::create_dir(&dir).unwrap();
-        fs::copy(scan.dir("plain").join("run"), dir.join("run")).unwrap();
+        let run = fs::read(scan.dir("plain").join("run")).unwrap();
+        support::executable(&dir.join("run"), run);
     }
     scan.start();
     for name in names {

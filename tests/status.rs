@@ -164,7 +164,15 @@ fn a_status_is_there_before_ok_says_that_a_supervise_is() {
     until("ok", || {
         is_supervised(&service.state_file("ok")).unwrap_or(false)
     });
-    let text = fs::read_to_string(trace).unwrap();
+    // strace writes a call down when it has returned: a little after all others see what it did.
+    let text = eventually("the open of ok in the trace", || {
+        let text = fs::read_to_string(&trace).unwrap_or_default();
+        if text.contains("\"ok\", O_RDONLY") {
+            Ok(text)
+        } else {
+            Err(text)
+        }
+    });
     let at = |what: &str| text.lines().position(|line| line.contains(what)).unwrap();
     assert!(at("\"status\")") < at("\"ok\", O_RDONLY"), "{text}");
 }

@@ -157,7 +157,7 @@ fn who_may_not_control_a_service_is_told_so() {
     let _foo = Forged::new(&scratch.path().join("foo"));
     // Another user may not be able to run a program in the build directory.
     let copy = scratch.path().join("svc");
-    fs::copy(program("svc"), &copy).unwrap();
+    support::copy_of("svc", &copy);
     let mut copied = Command::new(&copy);
     copied.args(["-d", "foo"]).current_dir(scratch.path());
     if rustix::process::getuid().is_root() {

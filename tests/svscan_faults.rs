@@ -113,7 +113,7 @@ fn a_supervise_that_is_missing_for_a_while_is_waited_for() {
     // As in an upgrade: a service's supervise dies while the new one is not installed yet.
     let mut scan = Scanning::new();
     let supervise = scan.scratch.path().join("supervise");
-    fs::copy(program("supervise"), &supervise).unwrap();
+    support::copy_of("supervise", &supervise);
     scan.service("a", SLEEP);
     scan.link("a");
     scan.start_with(&["--supervise", supervise.to_str().unwrap()]);
@@ -131,7 +131,7 @@ fn without_a_supervise_it_does_not_start() {
     let mut scan = Scanning::new();
     let alone = scan.scratch.path().join("alone/svscan");
     fs::create_dir(alone.parent().unwrap()).unwrap();
-    fs::copy(program("svscan"), &alone).unwrap();
+    support::copy_of("svscan", &alone);
     let mut command = Command::new(&alone);
     command.arg(scan.scan_dir()).env("PATH", "/nonexistent");
     scan.prepare(&mut command);

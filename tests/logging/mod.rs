@@ -94,12 +94,18 @@ impl LogDir {
 
     /// What all files hold together, in the order of writing.
     pub fn text(&self) -> String {
-        let mut bytes = Vec::new();
-        for name in self.old_names().iter().filter(|name| !name.ends_with('t')) {
-            bytes.extend(fs::read(self.path.join(name)).unwrap_or_default());
+        // A logger at work renames its files: what was read counts if the names are still the same.
+        loop {
+            let names = self.old_names();
+            let mut bytes = Vec::new();
+            for name in names.iter().filter(|name| !name.ends_with('t')) {
+                bytes.extend(fs::read(self.path.join(name)).unwrap_or_default());
+            }
+            bytes.extend(fs::read(self.path.join("current")).unwrap_or_default());
+            if self.old_names() == names {
+                return String::from_utf8_lossy(&bytes).into_owned();
+            }
         }
-        bytes.extend(fs::read(self.path.join("current")).unwrap_or_default());
-        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits until the files together hold `text` and nothing else.

@@ -16,11 +16,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
+use servicedir::kin;
 
 use crate::support::scanning::Scanning;
 use crate::support::{alive, eventually, output, program, stdout, until};
@@ -121,6 +123,8 @@ pub struct Storm {
     ended: BTreeMap<i32, WaitStatus>,
     /// How many svlogds of each service were killed.
     loggers_killed: Vec<usize>,
+    /// Who was killed, and may not have ended yet.
+    dying: Vec<OwnedFd>,
     toll: Toll,
 }
 
@@ -170,6 +174,7 @@ impl Storm {
         Self {
             scan,
             loggers_killed: vec![0; names.len()],
+            dying: Vec::new(),
             names,
             svscan: None,
             ended: BTreeMap::new(),
@@ -339,6 +344,12 @@ impl Storm {
                 }
             }
         }
+        // Whoever is still dying would be taken for one that is up.
+        let dying = std::mem::take(&mut self.dying);
+        until("the end of all that was killed", || {
+            self.reap();
+            dying.iter().all(kin::has_ended)
+        });
     }
 
     fn kill(&mut self, kind: Kind, at: usize) {
@@ -362,6 +373,8 @@ impl Storm {
         if rustix::process::pidfd_send_signal(&pidfd, Signal::KILL).is_err() {
             return;
         }
+        self.dying.retain(|pidfd| !kin::has_ended(pidfd));
+        self.dying.push(pidfd);
         match kind {
             Kind::Svscan => self.toll.svscan += 1,
             Kind::Supervise => self.toll.supervise += 1,

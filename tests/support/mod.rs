@@ -23,6 +23,7 @@ pub mod world;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
@@ -85,8 +86,9 @@ impl Scratch {
 
     /// Writes an executable shell script, with its folders.
     pub fn script(&self, name: &str, body: &str) -> PathBuf {
-        let path = self.file(name, format!("#!/bin/sh\n{body}\n"));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        executable(&path, format!("#!/bin/sh\n{body}\n"));
         path
     }
 
@@ -96,6 +98,26 @@ impl Scratch {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
+}
+
+/// Writes a file that is to be executed.
+///
+/// A child that another test forks meanwhile has it open for writing until its exec, and as long nobody
+/// can execute it (ETXTBSY). Such a child has the lock with us: who gets it again knows that all of them
+/// have closed the file.
+pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
+    let mut file = fs::File::create(path).unwrap();
+    file.lock().unwrap();
+    file.write_all(text.as_ref()).unwrap();
+    file.set_permissions(fs::Permissions::from_mode(0o755))
+        .unwrap();
+    drop(file);
+    fs::File::open(path).unwrap().lock().unwrap();
+}
+
+/// A copy of a program of the suite.
+pub fn copy_of(name: &str, path: &Path) {
+    executable(path, fs::read(program(name)).unwrap());
 }
 
 /// Waits until `condition` gives a value, and fails with the last thing seen when it never does.

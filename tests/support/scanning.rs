@@ -110,6 +110,11 @@ impl Scanning {
     #[track_caller]
     pub fn end(&mut self, signal: i32) -> ExitStatus {
         let mut svscan = self.svscan.take().unwrap();
+        if signal != libc::SIGKILL {
+            // One that was started just now would be ended by what it is to obey.
+            let pid = svscan.pid();
+            until("svscan minds signals", || minds_signals(pid) || !alive(pid));
+        }
         svscan.signal(signal);
         svscan.ended()
     }
@@ -222,4 +227,13 @@ impl Drop for Scanning {
             kill(first, libc::SIGKILL);
         }
     }
+}
+
+/// Whether svscan catches USR2, the last of the signals that it begins to catch.
+fn minds_signals(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (libc::SIGUSR2 - 1) & 1 == 1)
 }
