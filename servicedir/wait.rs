@@ -168,3 +168,25 @@ fn matters(events: ReadFlags, name: Option<&CStr>) -> bool {
         Some(name) => name == OK.as_bytes() && events.contains(ReadFlags::CLOSE_NOWRITE),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_made_again_is_looked_at_although_its_watch_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("supervise");
+        std::fs::create_dir(&state).unwrap();
+        let mut watch = StatusWatch::new();
+        watch.add(&state, 0);
+        assert!(!watch.is_blind());
+        std::fs::remove_dir(&state).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert_eq!(watch.wait(Some(deadline)).unwrap(), Seen::Changed(vec![0]));
+        assert!(watch.is_blind());
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(state.join(STATUS), "").unwrap();
+        assert_eq!(watch.wait(Some(deadline)).unwrap(), Seen::Any);
+    }
+}

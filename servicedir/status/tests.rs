@@ -83,6 +83,14 @@ proptest! {
     }
 
     #[test]
+    fn what_a_longer_record_left_behind_is_passed_over(status in status(), rest in any::<[u8; 9]>()) {
+        let mut bytes = status.pack();
+        bytes.extend(rest);
+        prop_assume!(status.record.is_some());
+        prop_assert_eq!(Status::unpack(&bytes), Ok(status));
+    }
+
+    #[test]
     fn a_longer_fixed_part_of_a_newer_writer_is_read(status in status(), news in any::<[u8; 7]>()) {
         prop_assume!(status.record.is_some());
         let mut bytes = status.pack();
