@@ -12,7 +12,9 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
 use servicedir::process::Identity;
@@ -182,6 +184,71 @@ fn a_wait_before_a_retry_goes_on() {
         due <= second.record.unwrap().state_stamp,
         "not before it was due"
     );
+}
+
+/// Whether a process has this file open.
+fn has_open(pid: i32, file: &Path) -> bool {
+    let place = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    let file = place(fs::metadata(file).unwrap());
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .flatten()
+        // One that was closed meanwhile is not open.
+        .filter_map(|entry| fs::metadata(entry.path()).ok())
+        .any(|meta| place(meta) == file)
+}
+
+/// A service that has made its descriptor 3 one for its own FIFO, after what it `says` there; its
+/// supervise is killed, and the next one must not open the FIFO. Returns our end of that, too.
+#[track_caller]
+fn with_its_own_descriptor(says: &str, then: &str, state: State) -> (Service, Running, fs::File) {
+    be_the_subreaper();
+    let service = Service::new("web")
+        .script("run", &format!("{says}; exec 3>&-; {then}"))
+        .file("options/startsecs", "0")
+        .file("options/ready", "fd 3");
+    let path = service.dir().join("fifo");
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, 0o600.into(), 0).unwrap();
+    // For both, so that neither this end nor the service's waits for the other.
+    let mut both = fs::OpenOptions::new();
+    let end = both.read(true).write(true).open(&path).unwrap();
+    let supervise = service.supervise();
+    until("its own descriptor", || !service.read("opened").is_empty());
+    let pid = pid_of(&service.until_state(state));
+    assert!(has_open(pid, &path));
+
+    let (supervise, after) = replace(&service, supervise);
+    assert_eq!(pid_of(&after), pid);
+    // It has taken up all that it will when it obeys.
+    let commands = after.record.unwrap().commands;
+    service.send("#");
+    service.until("a command that was read", |_, record| {
+        record.commands > commands
+    });
+    assert!(!has_open(supervise.pid(), &path), "as {}", state.name());
+    (service, supervise, end)
+}
+
+#[test]
+fn a_readiness_descriptor_that_a_service_reads_from_is_not_read_by_the_next_supervise() {
+    // Such a service has said that it is ready, or never will.
+    for (says, state) in [("echo >&3", State::Running), (":", State::Starting)] {
+        let then = "exec 3<fifo; echo >>opened; exec cat <&3 >>got";
+        let (service, _supervise, mut fifo) = with_its_own_descriptor(says, then, state);
+        for number in 1..=20 {
+            writeln!(fifo, "{number}").unwrap();
+            let lines: Vec<String> = (1..=number).map(|number| number.to_string()).collect();
+            until("the line has arrived", || service.lines("got") == lines);
+        }
+        assert_eq!(service.record().state, state);
+    }
+}
+
+#[test]
+fn a_readiness_descriptor_that_a_ready_service_writes_to_is_not_read_by_the_next_supervise() {
+    let then = "exec 3>fifo; echo >>opened; exec sleep 1000";
+    with_its_own_descriptor("echo >&3", then, State::Running);
 }
 
 #[test]

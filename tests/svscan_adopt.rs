@@ -11,8 +11,9 @@ mod support;
 use std::fs;
 use std::process::Command;
 
+use servicedir::status::{Record, Status};
 use support::scanning::{COUNT, SLEEP, Scanning};
-use support::{Running, alive, kill, peer, program, until};
+use support::{Running, alive, eventually, kill, peer, program, until};
 
 /// The supervises and services of `a`, with its log: what must not change, or must.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -297,6 +298,45 @@ fn a_service_whose_link_is_gone_is_adopted_again_when_its_supervise_is_killed() 
     until("it and its log are gone", || {
         scan.supervise("a").is_none() && scan.supervise("a/log").is_none()
     });
+}
+
+/// What the supervise of a service, or of a log, has recorded last.
+#[track_caller]
+fn record(scan: &Scanning, name: &str) -> Record {
+    let bytes = fs::read(scan.dir(name).join("supervise/status")).unwrap();
+    Status::unpack(&bytes).unwrap().record.unwrap()
+}
+
+#[test]
+fn the_log_of_a_service_without_a_name_is_not_told_to_exit_when_its_supervise_is_killed() {
+    let scan = counting();
+    let before = pids(&scan);
+    scan.unlink("a");
+    kill_and_wait(before.supervise);
+    let supervise = scan.supervised("a", Some(before.supervise));
+    // A service that is started later tells that svscan has done all that it had to do about this one.
+    scan.service("z", SLEEP);
+    scan.link("z");
+    scan.up("z");
+    // Commands are obeyed in their order: what svscan has told the log comes before what means nothing.
+    let commands = record(&scan, "a/log").commands;
+    fs::write(scan.dir("a/log/supervise/control"), "#").unwrap();
+    let after = eventually("the log's supervise has read a command", || {
+        let record = record(&scan, "a/log");
+        match record.commands {
+            count if count > commands => Ok(record),
+            _ => Err(scan.stderr()),
+        }
+    });
+    assert!(!after.exiting, "{after:?}");
+    scan.log_grows("sv/a/log/out");
+    assert_eq!(
+        pids(&scan),
+        Pids {
+            supervise,
+            ..before
+        }
+    );
 }
 
 #[test]

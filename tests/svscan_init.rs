@@ -244,6 +244,30 @@ fn an_essential_service_that_cannot_be_started_ends_everything() {
 }
 
 #[test]
+fn a_running_service_that_becomes_essential_ends_everything_when_it_ends() {
+    let mut scan = Scanning::new();
+    let run = "while ! test -e go; do sleep 0.02; done; exit 7";
+    scan.service("main", run);
+    scan.option("main", "autorestart", "never");
+    scan.option("main", "startsecs", "0");
+    scan.service("other", SLEEP);
+    scan.link("main");
+    // Nothing but HUP lets svscan read the option.
+    scan.start_with(&["--rescan", "1000 days"]);
+    scan.up("main");
+    scan.option("main", "essential", "yes");
+    scan.running().signal(libc::SIGHUP);
+    // Signals are minded before names: when this one is up, the option was read.
+    scan.link("other");
+    scan.up("other");
+    scan.scratch.file("sv/main/go", "");
+    let mut svscan = scan.svscan.take().unwrap();
+    assert_eq!(svscan.ended().code(), Some(7), "{}", scan.stderr());
+    scan.says("main is essential and has ended: stopping everything, exit code 7");
+    assert_eq!(scan.processes(), []);
+}
+
+#[test]
 fn an_essential_service_that_is_told_to_stop_or_restarts_ends_nothing() {
     let mut scan = Scanning::new();
     scan.service("main", SLEEP);
