@@ -12,7 +12,9 @@
 mod daemon_support;
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -89,6 +91,30 @@ fn signals_reach_the_daemon_and_a_stop_ends_it() {
         until_says(&scratch, "log", name);
     }
     assert!(alive(pid) && fghack.is_running());
+    fghack.signal(libc::SIGTERM);
+    assert_eq!(fghack.code(), 3);
+    assert!(!alive(pid));
+}
+
+/// The kernel shows a command's name as it is, between numbers that are to be read.
+#[test]
+fn a_daemon_whose_name_is_not_utf8_is_stopped_too() {
+    let scratch = Scratch::new();
+    // Where fghack does not find it, neither does the test's end: it ends with its folder.
+    let script = scratch.script(
+        "daemon",
+        "trap 'exit 3' TERM\necho $$ > pid\nwhile test -e pid; do sleep 0.05; done",
+    );
+    let name = scratch.path().join(OsStr::from_bytes(b"daemon\xff"));
+    fs::rename(script, name).unwrap();
+    launcher(&scratch, "daemon*");
+    let mut fghack = InFront::start(&scratch, "fghack", &["./start"]);
+    let pid = pid_in(&scratch, "pid");
+    assert_eq!(
+        fs::read(format!("/proc/{pid}/comm")).unwrap(),
+        b"daemon\xff\n"
+    );
+    until("an orphan alone", || children_of(fghack.pid()) == [pid]);
     fghack.signal(libc::SIGTERM);
     assert_eq!(fghack.code(), 3);
     assert!(!alive(pid));

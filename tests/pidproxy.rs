@@ -374,21 +374,26 @@ fn what_a_daemon_leaves_behind_is_ended_even_if_it_minds_no_term() {
 
 #[test]
 fn what_a_daemon_leaves_behind_is_left_alone_if_asked() {
-    let scratch = Scratch::new();
-    scratch.script("worker", "echo $$ > worker.pid\nexec sleep 1000");
-    scratch.script(
-        "daemon",
-        "trap 'exit 4' TERM\nsetsid ./worker &\nuntil test -s worker.pid; do sleep 0.02; done\n\
-         echo $$ > pid\nwhile :; do sleep 0.05; done",
-    );
-    launcher(&scratch, "daemon");
-    let mut proxy = InFront::start(&scratch, "pidproxy", &["--leave-rest", "pid", "./start"]);
-    pid_in(&scratch, "pid");
-    let worker = pid_in(&scratch, "worker.pid");
-    proxy.signal(libc::SIGTERM);
-    assert_eq!(proxy.code(), 4);
-    assert!(alive(worker));
-    kill(worker, libc::SIGKILL);
+    // The guard of --die-with-me is for a pidproxy that is killed, not for one that ends in order.
+    for options in [&["--leave-rest"][..], &["--leave-rest", "--die-with-me"]] {
+        let scratch = Scratch::new();
+        scratch.script("worker", "echo $$ > worker.pid\nexec sleep 1000");
+        scratch.script(
+            "daemon",
+            "trap 'exit 4' TERM\nsetsid ./worker &\nuntil test -s worker.pid; do sleep 0.02; done\n\
+             echo $$ > pid\nwhile :; do sleep 0.05; done",
+        );
+        launcher(&scratch, "daemon");
+        let args: Vec<&str> = options.iter().copied().chain(["pid", "./start"]).collect();
+        let mut proxy = InFront::start(&scratch, "pidproxy", &args);
+        pid_in(&scratch, "pid");
+        let worker = pid_in(&scratch, "worker.pid");
+        proxy.signal(libc::SIGTERM);
+        let code = proxy.code();
+        assert!(alive(worker), "{options:?}");
+        kill(worker, libc::SIGKILL);
+        assert_eq!(code, 4, "{options:?}");
+    }
 }
 
 #[test]

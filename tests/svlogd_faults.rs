@@ -413,6 +413,25 @@ fn a_current_that_is_removed_is_made_again() {
 }
 
 #[test]
+fn a_hup_after_current_was_moved_away_reads_the_config() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "");
+    let mut logger = Logger::svlogd(&scratch, &["-v"], &[&dir]);
+    logger.write("one\n");
+    dir.holds("one\n");
+    fs::write(dir.path.join("config"), "pX: \n").unwrap();
+    fs::rename(dir.path.join("current"), scratch.path().join("moved")).unwrap();
+    logger.running.signal(libc::SIGHUP);
+    // A line that is written before that may be read before the signal is seen.
+    logger.says("HUP received");
+    logger.write("two\n");
+    until("the line", || dir.text().ends_with("two\n"));
+    assert_eq!(dir.text(), "X: two\n");
+    assert_eq!(scratch.read("moved"), "one\n");
+    assert_eq!(logger.close(), 0);
+}
+
+#[test]
 fn a_directory_missing_at_the_start_is_used_when_it_is_there() {
     let scratch = Scratch::new();
     let here = LogDir::new(&scratch, "here", "");

@@ -11,6 +11,7 @@ mod logging;
 mod support;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use logging::{LogDir, Logger, log, numbered, svlogd};
 use support::{Scratch, alive, eventually, until};
@@ -85,6 +86,49 @@ fn a_processor_that_fails_or_is_killed_or_missing_is_run_again_later() {
         assert_eq!(fs::read_to_string(&once).unwrap(), "x\nx\n");
         assert_eq!(logger.close(), 0);
     }
+}
+
+#[test]
+fn a_logger_reads_on_when_a_processor_that_failed_is_taken_away() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "!exit 1\n");
+    let mut logger = Logger::svlogd(&scratch, &[], &[&dir]);
+    rotate_one(&mut logger, &dir);
+    logger.says("next try in 1 s");
+    fs::write(dir.path.join("config"), "").unwrap();
+    logger.running.signal(libc::SIGHUP);
+    // Until that try would have been due and is over: it must not keep the logger from its input.
+    let since = Instant::now();
+    let mut text = "one\n".to_owned();
+    for number in 0.. {
+        let line = format!("line {number}\n");
+        logger.write(&line);
+        until("the line", || dir.text().ends_with(&line));
+        text += &line;
+        if since.elapsed() > Duration::from_millis(1500) {
+            break;
+        }
+    }
+    dir.holds(&text);
+    assert_eq!(logger.close(), 0);
+}
+
+#[test]
+fn a_new_processor_does_not_wait_for_the_failed_one() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "!exit 1\n");
+    let mut logger = Logger::svlogd(&scratch, &[], &[&dir]);
+    rotate_one(&mut logger, &dir);
+    logger.says("exited 1; next try in 2 s");
+    // The new one fails once, to tell how: after a try of its own, whose wait is the first one again.
+    let once = scratch.path().join("once");
+    let once = once.display();
+    let script = format!("!test -e {once} || {{ : >{once}; exit 3; }}; tr a-z A-Z\n");
+    fs::write(dir.path.join("config"), script).unwrap();
+    logger.running.signal(libc::SIGHUP);
+    logger.says("exited 3; next try in 1 s");
+    until("the output", || processed(&dir) == ["ONE\n"]);
+    assert_eq!(logger.close(), 0);
 }
 
 #[test]

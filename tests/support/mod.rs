@@ -204,8 +204,10 @@ pub fn kill(pid: i32, signal: i32) {
 
 /// Whether a process of that number exists and has not ended.
 pub fn alive(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        stat.rsplit_once(')')
+    // The command's name in it may be any bytes.
+    fs::read(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        String::from_utf8_lossy(&stat)
+            .rsplit_once(')')
             .is_some_and(|(_, rest)| !rest.starts_with(" Z") && !rest.starts_with(" X"))
     })
 }
