@@ -119,7 +119,7 @@ fn a_new_processor_does_not_wait_for_the_failed_one() {
     let dir = LogDir::new(&scratch, "log", "!exit 1\n");
     let mut logger = Logger::svlogd(&scratch, &[], &[&dir]);
     rotate_one(&mut logger, &dir);
-    logger.says("exited 1; next try in 2 s");
+    logger.says("exited 1; next try in 4 s");
     // The new one fails once, to tell how: after a try of its own, whose wait is the first one again.
     let once = scratch.path().join("once");
     let once = once.display();
