@@ -12,7 +12,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use support::{Running, Scratch, alive, kill, until};
@@ -291,91 +291,78 @@ fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/container")
 }
 
-/// Runs the example as `chroot_options` say, probes it, ends its app, and returns the exit code.
+/// Starts the example as `chroot_options` say, without a network.
 #[track_caller]
-fn the_example_works(who: As, chroot_options: &str) {
-    let image = Image::new(who);
+fn start_example(image: &Image, chroot_options: &str) -> Running {
     let entry = dockerfile("ENTRYPOINT").join(" ");
     let start = format!(
         "{EXAMPLE}\nexec chroot {chroot_options} \"$root\" /usr/bin/env SUPERVISEDIR=/run/supervise PATH=/opt:/usr/bin:/bin {entry}"
     );
     let start = image.scratch.script("start", &start);
-    let copy = image.path("example");
     let copied = Command::new("cp")
         .arg("-R")
-        .args([&example(), &copy])
+        .args([&example(), &image.path("example")])
         .status();
     assert!(copied.unwrap().success());
     let script = format!(
         "export EXAMPLE=$SHARED/example; exec unshare --net {}",
         start.display()
     );
-    let mut container = image.start(Path::new("/bin/sh"), &["-c", &script]);
+    image.start(Path::new("/bin/sh"), &["-c", &script])
+}
+
+/// Runs a program in the container of which `first` is the first process.
+fn probe(who: As, first: i32, words: &[String]) -> Output {
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &first.to_string(), "--mount", "--pid"]);
+    command.args(["--root", "--wdns=/"]);
+    if matches!(who, As::User) {
+        command.arg("--user");
+    }
+    let env = [
+        "/usr/bin/env",
+        "SUPERVISEDIR=/run/supervise",
+        "PATH=/opt:/usr/bin:/bin",
+    ];
+    command.args(env).args(words).output().unwrap()
+}
+
+/// Runs the example as `chroot_options` say, probes it, ends its app, and returns the exit code.
+#[track_caller]
+fn the_example_works(who: As, chroot_options: &str) {
+    let image = Image::new(who);
+    let said = || (image.scratch.read("stderr"), image.scratch.read("stdout"));
+    let mut container = start_example(&image, chroot_options);
     let first = first(&container);
     support::eventually("svscan is there", || {
         match fs::read_to_string(format!("/proc/{first}/comm")) {
             Ok(name) if name == "svscan\n" => Ok(()),
-            other => Err((other, image.scratch.read("stderr"))),
+            other => Err((other, said())),
         }
     });
-    let probe = |words: &[String]| {
-        let mut command = Command::new("nsenter");
-        command.args([
-            "--target",
-            &first.to_string(),
-            "--mount",
-            "--pid",
-            "--root",
-            "--wdns=/",
-        ]);
-        if matches!(who, As::User) {
-            command.arg("--user");
-        }
-        let env = [
-            "/usr/bin/env",
-            "SUPERVISEDIR=/run/supervise",
-            "PATH=/opt:/usr/bin:/bin",
-        ];
-        command.args(env).args(words).output().unwrap()
-    };
+    let probe = |words: &[String]| probe(who, first, words);
     let health = dockerfile("HEALTHCHECK");
     support::eventually("the example is healthy", || {
         let answer = probe(&health);
         if answer.status.success() {
             Ok(())
         } else {
-            Err((
-                answer,
-                image.scratch.read("stderr"),
-                image.scratch.read("stdout"),
-            ))
+            Err((answer, said()))
         }
     });
     let written = probe(&["touch".to_owned(), "/service/app/down".to_owned()]);
     assert!(!written.status.success(), "the root can be written to");
     let control = |letter: &str| {
         let answer = probe(&["svc", "-w", letter, "/service/app"].map(str::to_owned));
-        assert!(
-            answer.status.success(),
-            "{answer:?} {}",
-            image.scratch.read("stderr")
-        );
+        assert!(answer.status.success(), "{answer:?} {:?}", said());
     };
     control("-d");
-    assert_eq!(
-        probe(&health).status.code(),
-        Some(102),
-        "down is not healthy"
-    );
+    let is_down = probe(&health);
+    assert_eq!(is_down.status.code(), Some(102), "down is not healthy");
     control("-u");
     assert_eq!(probe(&health).status.code(), Some(0));
     kill(first, TERM);
-    assert_eq!(
-        container.ended().code(),
-        Some(0),
-        "{}",
-        image.scratch.read("stderr")
-    );
+    assert_eq!(container.ended().code(), Some(0), "{:?}", said());
 }
 
 #[test]
