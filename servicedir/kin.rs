@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZeroI32;
 use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
 
 use crate::pidfd;
-use crate::process::Identity;
+use crate::process::{Identity, Place};
 use crate::signal::Signal;
 
 /// How often a table with a gap in it is read again: a parent that ended while /proc was read hides
@@ -42,22 +43,13 @@ impl Kin {
     }
 }
 
-/// A line of the process table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Entry {
-    pid: i32,
-    parent: i32,
-    start: u64,
-    ended: bool,
-}
-
 /// All that descends from this process, parents before their children, without the processes in
 /// `except` and what descends from those.
 ///
 /// # Errors
 /// /proc cannot be read: it is not mounted, or no descriptor is left.
 pub fn descendants(except: &[Pid]) -> io::Result<Vec<Kin>> {
-    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let own = rustix::process::getpid();
     let mut table = read_table()?;
     for _ in 1..READINGS {
         if !has_gap(&table) {
@@ -127,75 +119,51 @@ pub enum Own {
 }
 
 /// Every process as /proc shows it now, by pid.
-fn read_table() -> io::Result<Vec<Entry>> {
+fn read_table() -> io::Result<Vec<Place>> {
     let mut table = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
+        let pid = name.to_str().and_then(|name| name.parse().ok());
         // One that ended since the directory was read is no loss.
-        // The command's name in it may be any bytes.
-        if let Ok(stat) = fs::read(format!("/proc/{pid}/stat"))
-            && let Some(entry) = parse(pid, &String::from_utf8_lossy(&stat))
-        {
-            table.push(entry);
-        }
+        table.extend(pid.and_then(Pid::from_raw).and_then(Place::of));
     }
-    table.sort_unstable_by_key(|entry| entry.pid);
+    table.sort_unstable_by_key(number);
     Ok(table)
 }
 
-/// A line of `/proc/PID/stat`: the state is field 3, the parent 4, the number of threads 20, the start
-/// time 22 (proc(5)).
-fn parse(pid: i32, stat: &str) -> Option<Entry> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    let threads = fields.nth(15)?;
-    Some(Entry {
-        pid,
-        parent,
-        start: fields.nth(1)?.parse().ok()?,
-        // The state is that of the first thread: a process with others lives on without it.
-        ended: matches!(state, "Z" | "X" | "x") && matches!(threads, "0" | "1"),
-    })
+fn number(place: &Place) -> NonZeroI32 {
+    place.identity.pid.as_raw_nonzero()
 }
 
-/// Whether the table names a parent that is not in it. Parent 0 is the kernel, or outside of this
-/// pid namespace.
-fn has_gap(table: &[Entry]) -> bool {
+/// Whether the table names a parent that is not in it. Without one it is the kernel's child, or that of
+/// a process outside of this pid namespace.
+fn has_gap(table: &[Place]) -> bool {
     // A zombie has no children: it ended while the table was read.
-    let is_there = |pid| {
-        let at = table.binary_search_by_key(&pid, |entry| entry.pid).ok();
-        at.and_then(|at| table.get(at))
-            .is_some_and(|entry| !entry.ended)
+    let is_there = |pid: Pid| {
+        let at = table.binary_search_by_key(&pid.as_raw_nonzero(), number);
+        at.ok()
+            .and_then(|at| table.get(at))
+            .is_some_and(|place| !place.zombie)
     };
     table
         .iter()
-        .any(|entry| entry.parent != 0 && !is_there(entry.parent))
+        .filter_map(|place| place.parent)
+        .any(|parent| !is_there(parent))
 }
 
-fn below(own: i32, table: &[Entry], except: &[Pid]) -> Vec<Kin> {
+fn below(own: Pid, table: &[Place], except: &[Pid]) -> Vec<Kin> {
     let mut kin = Vec::new();
     let mut parents = vec![own];
     while let Some(parent) = parents.first().copied() {
         parents.remove(0);
-        for entry in table.iter().filter(|entry| entry.parent == parent) {
-            let (Some(pid), Some(up)) = (Pid::from_raw(entry.pid), Pid::from_raw(parent)) else {
-                continue;
-            };
+        for place in table.iter().filter(|place| place.parent == Some(parent)) {
+            let Identity { pid, start } = place.identity;
             // A zombie has no children, and a table read during a change no end: each pid once.
-            if entry.ended || except.contains(&pid) || kin.iter().any(|k: &Kin| k.pid == pid) {
+            if place.zombie || except.contains(&pid) || kin.iter().any(|k: &Kin| k.pid == pid) {
                 continue;
             }
-            kin.push(Kin {
-                pid,
-                start: entry.start,
-                parent: up,
-            });
-            parents.push(entry.pid);
+            kin.push(Kin { pid, start, parent });
+            parents.push(pid);
         }
     }
     kin
@@ -205,12 +173,20 @@ fn below(own: i32, table: &[Entry], except: &[Pid]) -> Vec<Kin> {
 mod tests {
     use super::*;
 
-    fn entry(pid: i32, parent: i32) -> Entry {
-        Entry {
-            pid,
-            parent,
-            start: 0,
-            ended: false,
+    fn own(pid: i32) -> Pid {
+        Pid::from_raw(pid).unwrap()
+    }
+
+    fn entry(pid: i32, parent: i32) -> Place {
+        Place {
+            identity: Identity {
+                pid: own(pid),
+                start: 0,
+            },
+            parent: Pid::from_raw(parent),
+            group: None,
+            session: None,
+            zombie: false,
         }
     }
 
@@ -230,23 +206,26 @@ mod tests {
             entry(8, 1),
             entry(6, 7),
         ];
-        assert_eq!(pids(&below(7, &table, &[])), [9, 6, 5]);
-        assert_eq!(pids(&below(8, &table, &[])), Vec::<i32>::new());
+        assert_eq!(pids(&below(own(7), &table, &[])), [9, 6, 5]);
+        assert_eq!(pids(&below(own(8), &table, &[])), Vec::<i32>::new());
     }
 
     #[test]
     fn zombies_and_the_excepted_do_not_count() {
         let mut zombie = entry(10, 7);
-        zombie.ended = true;
+        zombie.zombie = true;
         let table = [entry(7, 1), zombie, entry(11, 7), entry(12, 11)];
-        assert_eq!(pids(&below(7, &table, &[Pid::from_raw(11).unwrap()])), []);
-        assert_eq!(pids(&below(7, &table, &[])), [11, 12]);
+        assert_eq!(
+            pids(&below(own(7), &table, &[Pid::from_raw(11).unwrap()])),
+            []
+        );
+        assert_eq!(pids(&below(own(7), &table, &[])), [11, 12]);
     }
 
     #[test]
     fn a_table_that_turns_in_a_circle_has_an_end() {
         let table = [entry(7, 9), entry(8, 7), entry(9, 8)];
-        assert_eq!(pids(&below(7, &table, &[])), [8, 9, 7]);
+        assert_eq!(pids(&below(own(7), &table, &[])), [8, 9, 7]);
     }
 
     #[test]
@@ -254,22 +233,8 @@ mod tests {
         assert!(!has_gap(&[entry(1, 0), entry(2, 0), entry(3, 2)]));
         assert!(has_gap(&[entry(1, 0), entry(3, 2)]));
         let mut zombie = entry(2, 1);
-        zombie.ended = true;
+        zombie.zombie = true;
         assert!(has_gap(&[entry(1, 0), zombie, entry(3, 2)]));
-    }
-
-    #[test]
-    fn a_name_with_parentheses_does_not_shift_the_parent() {
-        let stat = "4 (a) S 9) Z 3 4 4 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
-        let entry = parse(4, stat).unwrap();
-        assert_eq!((entry.parent, entry.start, entry.ended), (3, 4711, true));
-        assert_eq!(parse(4, "4 (a"), None);
-    }
-
-    #[test]
-    fn a_process_whose_first_thread_has_ended_lives_on_with_the_others() {
-        let stat = "4 (a) Z 3 4 4 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 2 0 4711 0 0";
-        assert!(!parse(4, stat).unwrap().ended);
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Place {
     pub fn of(pid: Pid) -> Option<Self> {
         let mut buffer = [0; 1024];
         let stat = read_small(&format!("/proc/{}/stat", pid.as_raw_nonzero()), &mut buffer).ok()?;
+        Self::parse(pid, stat)
+    }
+
+    /// The place that a line of `/proc/PID/stat` tells.
+    fn parse(pid: Pid, stat: &str) -> Option<Self> {
         let number = |index| field(stat, index)?.parse().ok();
         Some(Self {
             identity: Identity {
@@ -243,6 +248,21 @@ mod tests {
         assert_eq!(place.session, known(nix::unistd::getsid(None)));
         assert!(!place.zombie);
         assert_eq!(user(pid), Some(rustix::process::getuid().as_raw()));
+    }
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_parent() {
+        let stat = "4 (a) S 9) Z 3 4 4 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        let place = Place::parse(Pid::INIT, stat).unwrap();
+        assert_eq!((place.parent, place.zombie), (Pid::from_raw(3), true));
+        assert_eq!(place.identity.start, 4711);
+        assert_eq!(Place::parse(Pid::INIT, "4 (a"), None);
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_lives_on_with_the_others() {
+        let stat = "4 (a) Z 3 4 4 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 2 0 4711 0 0";
+        assert!(!Place::parse(Pid::INIT, stat).unwrap().zombie);
     }
 
     #[test]
