@@ -5,11 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use servicedir::error_words::ErrorWords;
 use servicedir::layout::{self, Layout, STATUS};
 use servicedir::reading::{Reading, Unread, read_status};
 use servicedir::status::{BadStatus, Phase, State};
 
-use crate::djb;
 use crate::presence::{Absent, enter, in_directory, probe};
 
 /// A service as the user named it, and where it is.
@@ -86,13 +86,15 @@ impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent(absent) => absent.fmt(out),
-            Self::StatDown(errno) => write!(out, "unable to stat down: {}", djb::words(*errno)),
+            Self::StatDown(errno) => {
+                write!(out, "unable to stat down: {}", ErrorWords::from(*errno))
+            }
             Self::OpenStatus(path, errno) => {
                 write!(
                     out,
                     "unable to open {}: {}",
                     path.display(),
-                    djb::words(*errno)
+                    ErrorWords::from(*errno)
                 )
             }
             Self::ReadStatus(path, errno) => {
@@ -100,7 +102,7 @@ impl fmt::Display for Problem {
                     out,
                     "unable to read {}: {}",
                     path.display(),
-                    djb::words(*errno)
+                    ErrorWords::from(*errno)
                 )
             }
             Self::BadFormat(path, _) => {

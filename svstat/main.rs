@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod args;
-mod djb;
 mod json;
 mod line;
 mod look;

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use servicedir::error_words::ErrorWords;
 use servicedir::layout::{Layout, OK};
-
-use crate::djb;
 
 /// Why no supervise was found. It is displayed in daemontools' words.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,14 +29,14 @@ impl Absent {
 impl fmt::Display for Absent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Chdir(errno) => write!(out, "unable to chdir: {}", djb::words(*errno)),
+            Self::Chdir(errno) => write!(out, "unable to chdir: {}", ErrorWords::from(*errno)),
             Self::NotRunning => out.write_str("supervise not running"),
             Self::OpenOk(path, errno) => {
                 write!(
                     out,
                     "unable to open {}: {}",
                     path.display(),
-                    djb::words(*errno)
+                    ErrorWords::from(*errno)
                 )
             }
         }

@@ -1,7 +1,6 @@
 //! `svok`: whether a supervise is there.
 #![forbid(unsafe_code)]
 
-mod djb;
 mod presence;
 
 use std::ffi::OsString;
@@ -11,6 +10,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use presence::{Absent, enter, probe};
 use rustix::io::Errno;
+use servicedir::error_words::ErrorWords;
 use servicedir::layout::{self, Layout};
 use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
 
@@ -56,12 +56,14 @@ fn supervised(typed: &Path, dir: &Path) -> Result<u8, Failure> {
     let failed = |absent: Absent| {
         let typed = typed.display();
         let message = match absent {
-            Absent::Chdir(errno) => format!("unable to chdir to {typed}: {}", djb::words(errno)),
+            Absent::Chdir(errno) => {
+                format!("unable to chdir to {typed}: {}", ErrorWords::from(errno))
+            }
             Absent::OpenOk(path, errno) => {
                 format!(
                     "unable to open {typed}/{}: {}",
                     path.display(),
-                    djb::words(errno)
+                    ErrorWords::from(errno)
                 )
             }
             Absent::NotRunning => format!("{typed}: {absent}"),
