@@ -18,6 +18,7 @@ pub mod report;
 pub mod signal;
 pub mod state_folder;
 pub mod status;
+pub mod supervisor;
 pub mod tai64n;
 pub mod trust;
 pub mod wait;

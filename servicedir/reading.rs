@@ -1,6 +1,6 @@
 //! Reading a status file from outside: what may go wrong, and what is still worth showing then.
 
-use crate::layout::STATUS;
+use crate::layout::{Layout, STATUS};
 use crate::state_folder::{STATE_FILE_MAX, StateFolder};
 use crate::status::{BadStatus, Status};
 use crate::trust::Refused;
@@ -28,6 +28,14 @@ pub enum Unread {
 /// How often a file that looks damaged is read. daemontools-encore writes in place, so a reader can
 /// meet half a record; the next look meets a whole one.
 const TRIES: u32 = 3;
+
+/// Reads the status file of a service.
+///
+/// # Errors
+/// See [`Unread`].
+pub fn status_of(layout: &Layout) -> Result<Reading, Unread> {
+    read_status(&StateFolder::open(layout).map_err(Unread::Refused)?)
+}
 
 /// Reads the status file of an open state directory.
 ///
@@ -74,7 +82,6 @@ fn interpret(bytes: &[u8]) -> Result<Reading, Unread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Layout;
     use rustix::io::Errno;
 
     #[test]

@@ -69,6 +69,13 @@ impl From<Errno> for Refused {
     }
 }
 
+impl From<Refused> for std::io::Error {
+    /// `EINVAL` where the file is at fault.
+    fn from(refused: Refused) -> Self {
+        refused.errno().unwrap_or(Errno::INVAL).into()
+    }
+}
+
 impl fmt::Display for Refused {
     /// The end of a message: `unable to open foo/supervise/control: not a FIFO`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

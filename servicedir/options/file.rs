@@ -16,7 +16,7 @@ use crate::trust::{self, Refused};
 
 /// The longest file that is read, in bytes: what the kernel allows a variable's text to be, so that
 /// nothing that can be used is refused (execve(2), `MAX_ARG_STRLEN`).
-const MAX_LENGTH: usize = 128 * 1024;
+pub const FILE_MAX: usize = 128 * 1024;
 
 /// Opens `options/` of a service directory; `None` where there is none.
 pub(super) fn open_folder(service_dir: &Path) -> Result<Option<OwnedFd>, Fault> {
@@ -55,7 +55,7 @@ pub(super) fn names(folder: &OwnedFd, shown: &str) -> Result<Vec<OsString>, Faul
 
 /// Reads the file of an option.
 pub(super) fn read(folder: &OwnedFd, option: &str) -> Result<Vec<u8>, Fault> {
-    trust::read_at(folder, option, MAX_LENGTH).map_err(|refused| match refused.errno() {
+    trust::read_at(folder, option, FILE_MAX).map_err(|refused| match refused.errno() {
         Some(errno) => Fault::unreadable(format!("{OPTIONS}/{option}"), errno),
         None => Fault::of(option, words(refused)),
     })
@@ -63,7 +63,7 @@ pub(super) fn read(folder: &OwnedFd, option: &str) -> Result<Vec<u8>, Fault> {
 
 /// Reads a file of `env/`; what is wrong with it as it stands in a fault.
 pub(super) fn read_variable(folder: &OwnedFd, name: &OsStr) -> Result<Vec<u8>, String> {
-    trust::read_at(folder, name, MAX_LENGTH).map_err(words)
+    trust::read_at(folder, name, FILE_MAX).map_err(words)
 }
 
 fn words(refused: Refused) -> String {

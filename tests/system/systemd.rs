@@ -1,4 +1,4 @@
-//! The unit for systemd. What svscan tells systemd is in `svscan_init.rs`.
+//! The unit for systemd. What svscan tells systemd is in `svscan/init.rs`.
 
 use crate::support;
 
