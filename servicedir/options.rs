@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::signal::Signal;
 
 pub use fault::Fault;
+pub use file::FILE_MAX;
 pub use limit::{Hard, Limit, Range};
 pub use values::{Account, Autorestart, Backoff, ExitCodes, Growth, Ready, User};
 
@@ -299,6 +300,16 @@ options! {
         without: Without::Text("999"),
         example: "10",
         read: one(values::integer),
+    }
+
+    /// The group that the service belongs to. None is the part of an instance's name before the `@`,
+    /// else the service's own name.
+    group: Option<String> = None => {
+        name: "group",
+        takes: "a name without blanks, slashes and colons such as workers",
+        without: Without::Words("the part of an instance's name before the @, else the service's name"),
+        example: "workers",
+        read: some(values::group_name),
     }
 
     /// Whether svscan stops everything and exits when this service has ended for good.
