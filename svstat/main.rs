@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod djb;
 mod json;
 mod line;
 mod look;

@@ -1,6 +1,7 @@
 //! `svok`: whether a supervise is there.
 #![forbid(unsafe_code)]
 
+mod djb;
 mod presence;
 
 use std::ffi::OsString;
@@ -10,7 +11,6 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 use presence::{Absent, enter, probe};
 use rustix::io::Errno;
-use servicedir::error_words::ErrorWords;
 use servicedir::layout::{self, Layout};
 use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
 
@@ -56,14 +56,12 @@ fn supervised(typed: &Path, dir: &Path) -> Result<u8, Failure> {
     let failed = |absent: Absent| {
         let typed = typed.display();
         let message = match absent {
-            Absent::Chdir(errno) => {
-                format!("unable to chdir to {typed}: {}", ErrorWords::from(errno))
-            }
-            Absent::OpenOk(path, errno) => {
+            Absent::Chdir(errno) => format!("unable to chdir to {typed}: {}", djb::words(errno)),
+            Absent::OpenOk(path, refused) => {
                 format!(
                     "unable to open {typed}/{}: {}",
                     path.display(),
-                    ErrorWords::from(errno)
+                    djb::refused(refused)
                 )
             }
             Absent::NotRunning => format!("{typed}: {absent}"),
@@ -77,7 +75,7 @@ fn supervised(typed: &Path, dir: &Path) -> Result<u8, Failure> {
         ))
     })?;
     match probe(&layout) {
-        Ok(()) => Ok(exit::DONE),
+        Ok(_) => Ok(exit::DONE),
         Err(absent) if absent.is_certain() => Ok(exit::USAGE),
         Err(absent) => Err(failed(absent)),
     }
