@@ -46,6 +46,11 @@ pub const STAT: &str = "stat";
 /// In the state directory: the socket of services that say `ready: notify`.
 pub const NOTIFY: &str = "notify";
 
+/// In the state directory: see [`crate::journal`].
+pub const JOURNAL: &str = "journal";
+/// In the state directory: the journal before its last rotation.
+pub const JOURNAL_OLD: &str = "journal.old";
+
 /// The variable that moves the state out of the service directory.
 pub const SUPERVISEDIR: &str = "SUPERVISEDIR";
 /// The variable that names the scan directory for clients.

@@ -7,6 +7,7 @@ pub mod control;
 pub mod exec;
 pub mod foreground;
 pub mod guard;
+pub mod journal;
 pub mod kin;
 pub mod layout;
 pub mod lock;
