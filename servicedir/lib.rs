@@ -4,6 +4,7 @@
 //! what they find there. `ARCHITECTURE.md` tells who uses which module.
 
 pub mod control;
+pub mod duration;
 pub mod exec;
 pub mod foreground;
 pub mod guard;
