@@ -14,7 +14,7 @@ use rustix::event::Timespec;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
-use servicedir::layout::{RUN, instance_of};
+use servicedir::layout::{RUN, instance_of, is_template};
 use servicedir::report::{Failure, Reporter, Why, exit};
 
 use crate::essential::{self, Wanted};
@@ -206,7 +206,7 @@ impl ScanDir {
 
     /// What a name is; nothing for what svscan ignores. Tells what is wrong with it, once.
     fn examine(&self, name: &OsStr, afresh: bool, report: Reporter) -> Option<Found> {
-        if name.as_bytes().first() == Some(&b'.') {
+        if name.as_bytes().first() == Some(&b'.') || is_template(name) {
             return None;
         }
         let known = self.found.get(name);
