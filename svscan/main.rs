@@ -130,18 +130,12 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
     Ok(Request::Scan(arguments))
 }
 
-/// A time as humantime writes it, or a bare number of seconds; `unlimited` is none.
+/// The duration that an option says; `unlimited` is none.
 fn duration(option: &str, text: &OsString) -> Result<Option<Duration>, Failure> {
-    let text = text.to_string_lossy();
-    if text == "unlimited" {
-        return Ok(None);
-    }
-    if let Ok(seconds) = text.parse() {
-        return Ok(Some(Duration::from_secs(seconds)));
-    }
-    humantime::parse_duration(&text).map(Some).map_err(|error| {
+    servicedir::duration::parse_or_unlimited(text).ok_or_else(|| {
         Failure::usage(format_args!(
-            "{option} {text}: {error}; expected a time like 30s, or unlimited"
+            "{option} {}: expected a time like 30s, or unlimited",
+            text.display()
         ))
     })
 }

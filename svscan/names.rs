@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
-use servicedir::layout::{RUN, instance_of};
+use servicedir::layout::{RUN, instance_of, is_template};
 
 use crate::essential::{Wanted, wanted};
 use crate::message::{Message, Messages, Topic};
@@ -101,7 +101,7 @@ impl Names {
 
     /// What a name is; nothing for what svscan ignores. Warns of what is wrong with it, once.
     fn examine(&self, name: &OsStr, look: Look, messages: &mut Messages) -> Option<Found> {
-        if name.as_bytes().first() == Some(&b'.') {
+        if name.as_bytes().first() == Some(&b'.') || is_template(name) {
             return None;
         }
         let found = match rustix::fs::stat(name) {
