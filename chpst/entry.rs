@@ -29,14 +29,17 @@ unsafe fn strings(vector: *const *const c_char) -> Vec<CString> {
     if next.is_null() {
         return copies;
     }
-    // SAFETY: not past the null pointer at the end.
-    while let Some(string) = unsafe { next.read().as_ref() } {
+    loop {
+        // SAFETY: not past the null pointer at the end.
+        let string = unsafe { next.read() };
+        if string.is_null() {
+            return copies;
+        }
         // SAFETY: each pointer before the end is to a C string.
         copies.push(unsafe { CStr::from_ptr(string) }.to_owned());
         // SAFETY: there is one more, the end at the latest.
         next = unsafe { next.add(1) };
     }
-    copies
 }
 
 /// The environment as it was inherited, entry by entry; also what has no `=`.

@@ -86,8 +86,8 @@ fn answer(called: &Called, argument: &[u8]) -> Option<u8> {
 }
 
 fn plan(called: &Called) -> Result<Plan, Failure> {
-    match called.name {
-        Name::Chpst => command_line::read(&called.arguments),
-        other => daemontools::read(other, &called.arguments),
+    if called.name == Name::Chpst {
+        return command_line::read(&called.arguments);
     }
+    daemontools::read(called.name, &called.arguments)
 }
