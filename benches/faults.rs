@@ -25,7 +25,8 @@ mod support;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::injection::{Injection, SCENARIOS, Scenario, inject, injections};
+use support::injection::scenario::SCENARIOS;
+use support::injection::{Injection, Scenario, inject, injections};
 
 /// Trials at a time: they mostly wait.
 const AT_ONCE: usize = 6;

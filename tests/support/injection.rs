@@ -7,15 +7,13 @@
 //!
 //! Not injected: the calls of children between fork and exec, and memory that a fault of a page wants.
 
-mod scenario;
+pub mod scenario;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
 use super::{Running, Scratch, peer, program};
-
-pub use scenario::SCENARIOS;
 
 /// One failing call: which one, the how manieth of its name, and the error.
 #[derive(Clone, Debug)]

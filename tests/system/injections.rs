@@ -2,7 +2,8 @@
 
 use crate::support;
 
-use support::injection::{SCENARIOS, inject, injections};
+use support::injection::scenario::SCENARIOS;
+use support::injection::{inject, injections};
 
 /// Of the injections of each scenario, every how manieth is tried.
 const EVERY: usize = 29;
