@@ -20,6 +20,7 @@ mod pidproxy;
 mod supervise;
 mod support;
 mod svc;
+mod svlog;
 mod svlogd;
 mod svscan;
 mod svstat;
