@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod control;
 pub mod duration;
+pub mod entry;
 pub mod error_words;
 pub mod exec;
 pub mod foreground;
