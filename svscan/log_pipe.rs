@@ -6,7 +6,7 @@
 //! of those of its session, only the pipe counts whose inode was written down when it was made.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, fstat, fstatfs};
 use rustix::process::{Pid, geteuid};
@@ -18,7 +18,7 @@ use crate::process::{Supervised, open_files, process_of, supervise_of};
 use crate::scan::Stream;
 
 /// The file system of pipes, as statfs(2) names it (`PIPEFS_MAGIC` of linux/magic.h).
-const PIPEFS: u64 = 0x5049_5045;
+const PIPEFS: i128 = 0x5049_5045;
 
 /// A search for the pipe of a log.
 #[derive(Debug)]
@@ -94,10 +94,9 @@ fn pipe_of_supervise(layout: &Layout, number: i32) -> Option<Pipe> {
     // A service without a log has svscan's own output.
     let outputs = [rustix::stdio::stdout(), rustix::stdio::stderr()];
     let inode = fstat(&handle).ok()?.st_ino;
-    let is_own = outputs.iter().any(|output| {
-        fstat(output).is_ok_and(|stat| stat.st_ino == inode)
-            && fstatfs(output).is_ok_and(|stat| stat.f_type as u64 == PIPEFS)
-    });
+    let is_own = outputs
+        .iter()
+        .any(|output| fstat(output).is_ok_and(|stat| stat.st_ino == inode) && is_pipe(output));
     if is_own {
         return None;
     }
@@ -119,7 +118,11 @@ fn pipe_handle(pid: Pid, number: &str) -> Option<OwnedFd> {
     let path = format!("/proc/{}/fd/{number}", pid.as_raw_nonzero());
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let handle = rustix::fs::open(path, flags, Mode::empty()).ok()?;
-    (fstatfs(&handle).ok()?.f_type as u64 == PIPEFS).then_some(handle)
+    is_pipe(&handle).then_some(handle)
+}
+
+fn is_pipe(descriptor: impl AsFd) -> bool {
+    fstatfs(descriptor).is_ok_and(|stat| i128::from(stat.f_type) == PIPEFS)
 }
 
 /// The processes of these sessions.

@@ -5,10 +5,11 @@
 //! service once nothing in it has changed for [`QUIET`].
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 
 /// How long nothing in a directory may change before it is taken to be finished. Longer than the
 /// pauses of a copying program on a busy machine, and short for a person who waits.
@@ -89,11 +90,10 @@ fn judge(print: Print, before: Option<Settling>, wall: i128, now: Instant) -> Op
     })
 }
 
+/// Nanoseconds since 1970, as the kernel stamps inodes with them.
 fn wall_clock() -> i128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
-    })
+    let now = clock_gettime(ClockId::Realtime);
+    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
 }
 
 fn walk(folder: &Dir, depth: u32, print: &mut Print) -> Result<(), Errno> {

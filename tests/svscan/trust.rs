@@ -76,8 +76,8 @@ fn a_filter_of_a_service_is_not_taken_for_its_log() {
     scan.logged("a", &format!("exec bash -c '{filter}; {COUNT}'"));
     scan.link("a");
     scan.start();
-    let lines = || scan.scratch.read("sv/a/log/out").lines().count();
-    until("there are lines", || lines() > 3);
+    let lines = |scan: &Scanning| scan.scratch.read("sv/a/log/out").lines().count();
+    until("there are lines", || lines(&scan) > 3);
     let logger = scan.up("a/log");
     let supervises = [scan.supervised("a", None), scan.supervised("a/log", None)];
     scan.end(KILL);
@@ -85,8 +85,8 @@ fn a_filter_of_a_service_is_not_taken_for_its_log() {
     kill_and_wait(logger);
 
     scan.start();
-    let before = lines();
-    until("the log goes on", || lines() > before + 20);
+    let before = lines(&scan);
+    until("the log goes on", || lines(&scan) > before + 20);
     scan.end(TERM);
     for line in scan.scratch.read("sv/a/log/out").lines() {
         assert!(line.starts_with("filtered "), "{line}");
@@ -197,8 +197,12 @@ fn a_daemon_whose_pid_file_is_linked_as_a_lock_is_neither_adopted_nor_signalled(
     symlink(&pid_file, state.join("lock")).unwrap();
     // Someone reads the FIFOs, as a supervise does.
     let reads = |name: &str| {
-        let file = fs::File::options().read(true).write(true);
-        file.clone().open(state.join(name)).unwrap()
+        let mut options = fs::File::options();
+        options
+            .read(true)
+            .write(true)
+            .open(state.join(name))
+            .unwrap()
     };
     let _held = [reads("ok"), reads("control")];
     scan.link("evil");
