@@ -18,6 +18,7 @@ mod interop;
 mod pidproxy;
 mod supervise;
 mod support;
+mod sv;
 mod svc;
 mod svlogd;
 mod svscan;
