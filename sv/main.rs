@@ -38,14 +38,14 @@ Reports the state of services, and controls them, as runit's sv does. A
 SERVICE that neither begins with a dot or slash nor ends with a slash is looked
 up in $SVDIR (/service, or else /etc/service).
 
-  status                            report the state
-  up down once exit                 start; stop; start once; stop, supervise too
-  pause cont hup alarm interrupt quit 1 2 term kill    send the signal
-  start stop restart shutdown       as up, down, term then up, exit; and wait
-  reload check try-restart          hup; await the wanted state; restart if up
+  status                         report the state
+  up down once exit              start; stop; start once; stop, supervise too
+  pause cont hup alarm interrupt quit 1 2 term kill      send the signal
+  start stop restart shutdown    as up, down, term and up, exit; and wait
+  reload check try-restart       hup; await the wanted state; restart if up
   force-stop force-restart force-reload force-shutdown
-                                    as stop, restart, try-restart, shutdown, and
-                                    then kill
+                                 as stop, restart, try-restart, shutdown; then
+                                 kill
 
   -v         wait for what the command means, and report the state
   -w SEC     wait no longer than SEC seconds (7, or $SVWAIT); implies -v
@@ -53,7 +53,8 @@ up in $SVDIR (/service, or else /etc/service).
   --version  show the version
 
 Exit status: how many services failed or timed out, at most 99; 100 wrong
-usage. As an init script: 1 failed; 2 wrong usage; status: 0 up, 3 down, 4 unknown.
+usage. As an init script: 1 failed; 2 wrong usage; with status 0 up, 3 down, 4
+unknown.
 ";
 
 fn main() -> ExitCode {
