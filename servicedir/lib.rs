@@ -18,6 +18,7 @@ pub mod lock;
 pub mod options;
 pub mod pidfd;
 pub mod process;
+pub mod progress;
 pub mod reading;
 pub mod report;
 pub mod signal;
