@@ -6,6 +6,7 @@
 pub mod adoption;
 pub mod chaos;
 pub mod daemon;
+pub mod injection;
 pub mod logging;
 pub mod puppet;
 pub mod scanning;
