@@ -34,6 +34,8 @@ pub fn program(name: &str) -> &'static Path {
         "svstat" => env!("CARGO_BIN_EXE_svstat"),
         "svok" => env!("CARGO_BIN_EXE_svok"),
         "svlogd" => env!("CARGO_BIN_EXE_svlogd"),
+        "tai64n" => env!("CARGO_BIN_EXE_tai64n"),
+        "readproctitle" => env!("CARGO_BIN_EXE_readproctitle"),
         "tai64nlocal" => env!("CARGO_BIN_EXE_tai64nlocal"),
         "pidproxy" => env!("CARGO_BIN_EXE_pidproxy"),
         "fghack" => env!("CARGO_BIN_EXE_fghack"),
