@@ -9,22 +9,27 @@
 //! `s6`, and `supervisord` on PATH.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a program for a person who measures: what fails ends it"
 )]
 
-#[path = "../tests/support/chaos.rs"]
-mod chaos;
 #[path = "chaos/peers.rs"]
 mod peers;
 #[path = "../tests/support/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the storms use a part of the tests' harness"
+)]
 mod support;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use chaos::{Weather, storm};
+use support::chaos::{Weather, storm};
 
 /// How long one storm lasts at most: its logs are all kept until it is over.
 const ONE_STORM: Duration = Duration::from_secs(300);

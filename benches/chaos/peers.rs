@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::chaos::WRITER;
+use crate::support::chaos::WRITER;
 use crate::support::scanning::Scanning;
 use crate::support::{Running, alive, kill, program, until};
 

@@ -2,17 +2,6 @@
 //!
 //! Each service holds a lock, and writes numbered lines to a svlogd. The process that raises the storm
 //! is the subreaper of all of it: what is orphaned comes to it, and nothing else may reap here.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the test and the program that runs for an hour use their own parts of it"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what does not hold ends it"
-)]
 
 use std::collections::BTreeMap;
 use std::fs;

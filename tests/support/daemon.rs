@@ -1,11 +1,4 @@
 //! Daemons that put themselves in the background, and what runs them in the tests.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "each test file uses its own part of the harness, and a failure ends a test"
-)]
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;

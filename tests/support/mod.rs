@@ -2,20 +2,12 @@
 //!
 //! Not tested: behaviour over a reboot, file systems other than the one under the temporary
 //! directory (and tmpfs), kernels other than the one that runs the tests.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its own part of the harness"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what a test does not expect ends it"
-)]
 
 pub mod adoption;
+pub mod chaos;
+pub mod daemon;
+pub mod logging;
+pub mod puppet;
 pub mod scanning;
 pub mod service;
 pub mod supervised;

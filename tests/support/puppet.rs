@@ -1,12 +1,5 @@
 //! Services that do what a test writes to their FIFO: lines of Python. They run under svscan, which
 //! reaps what their supervises cannot.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "each test file uses its own part of the harness, and what it does not expect ends it"
-)]
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,4 @@
 //! A scan directory of a test's own, with a svscan on it.
-#![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

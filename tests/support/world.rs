@@ -1,6 +1,5 @@
 //! A system of a test's own: all of this machine, with every change in memory, in mount and pid
 //! namespaces that end with the test (`world.sh`). Needs root.
-#![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 use std::process::Command;
 

@@ -1,0 +1,3 @@
+//! fghack: a daemon without a pid file under supervision.
+
+mod command;

@@ -1,0 +1,25 @@
+//! The black-box tests: they run the built programs in folders of their own, beside the older suites.
+//!
+//! One crate, so that it is linked once; a folder a program, and `support` for what they share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "an unexpected value ends the test"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "`pub` marks what the test files use of the harness"
+)]
+
+mod fghack;
+mod interop;
+mod pidproxy;
+mod supervise;
+mod support;
+mod svc;
+mod svlogd;
+mod svscan;
+mod svstat;
+mod system;

@@ -1,0 +1,4 @@
+//! pidproxy: a daemon with a pid file under supervision.
+
+mod daemon;
+mod faults;

@@ -1,0 +1,4 @@
+//! svc: what it sends, and how it waits for the outcome.
+
+mod send;
+mod wait;

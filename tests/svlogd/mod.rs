@@ -1,0 +1,7 @@
+//! svlogd and tai64nlocal: log directories and time stamps.
+
+mod directory;
+mod faults;
+mod interop;
+mod manual;
+mod processor;

@@ -1,0 +1,4 @@
+//! svstat and svok: what they show.
+
+mod show;
+mod svok;

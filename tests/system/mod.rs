@@ -1,0 +1,7 @@
+//! The suite under init systems, in containers, with real daemons and in a storm of kills.
+
+mod container;
+mod daemons;
+mod openrc;
+mod storm;
+mod systemd;
