@@ -122,7 +122,10 @@ pub(crate) fn parse(mut parser: lexopt::Parser, svdir: Option<OsString>) -> Resu
         dir: dir.unwrap_or_else(|| svdir.unwrap_or(DEFAULT_SVDIR.into()).into()),
         name,
         connections,
-        sockets: sockets.into_iter().map(|socket| socket_with(socket, &all)).collect(),
+        sockets: sockets
+            .into_iter()
+            .map(|socket| socket_with(socket, &all))
+            .collect(),
     };
     args.checked().map(Job::Serve)
 }
@@ -135,7 +138,10 @@ fn socket_with((place, own): (Place, Settings), all: &Settings) -> Socket {
         place,
         rights: Rights {
             control: own.rights.control || all.rights.control,
-            passwords: own.rights.passwords.or_else(|| all.rights.passwords.clone()),
+            passwords: own
+                .rights
+                .passwords
+                .or_else(|| all.rights.passwords.clone()),
             hosts,
         },
         mode: own.mode.or(all.mode).unwrap_or(DEFAULT_MODE),
@@ -194,7 +200,9 @@ fn text(value: &OsStr) -> Result<String, Failure> {
 /// A host as it stands in a URL, or the URL itself: `https://status.example.org`.
 fn host(value: &OsStr) -> Result<String, Failure> {
     let text = text(value)?;
-    let host = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
+    let host = text
+        .split_once("://")
+        .map_or(text.as_str(), |(_, rest)| rest);
     let host = host.trim_end_matches('/');
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     if host.is_empty() || !host.bytes().all(sound) {
@@ -266,15 +274,33 @@ mod tests {
     #[test]
     fn options_belong_to_the_socket_before_them_or_to_all() {
         let args = parsed(&[
-            "--passwords", "pw", "--unix", "/run/s", "--control", "--mode", "0770", "--owner", "root:adm",
-            "--tcp", "*:9001", "--host", "https://Status.example.org/", "/service",
+            "--passwords",
+            "pw",
+            "--unix",
+            "/run/s",
+            "--control",
+            "--mode",
+            "0770",
+            "--owner",
+            "root:adm",
+            "--tcp",
+            "*:9001",
+            "--host",
+            "https://Status.example.org/",
+            "/service",
         ])
         .unwrap();
         let [unix, tcp] = &args.sockets[..] else {
             panic!("{args:?}")
         };
-        assert_eq!((unix.mode, unix.owner.as_deref(), unix.rights.control), (0o770, Some("root:adm"), true));
-        assert_eq!((tcp.mode, tcp.owner.as_deref(), tcp.rights.control), (0o700, None, false));
+        assert_eq!(
+            (unix.mode, unix.owner.as_deref(), unix.rights.control),
+            (0o770, Some("root:adm"), true)
+        );
+        assert_eq!(
+            (tcp.mode, tcp.owner.as_deref(), tcp.rights.control),
+            (0o700, None, false)
+        );
         assert_eq!(tcp.rights.hosts, ["status.example.org"]);
         assert_eq!(unix.rights.hosts, [""; 0]);
         assert_eq!(unix.rights.passwords, tcp.rights.passwords);
@@ -283,13 +309,25 @@ mod tests {
 
     #[test]
     fn an_address_that_others_reach_needs_passwords() {
-        for address in ["*:9001", ":9001", "0.0.0.0:9001", "[::]:9001", "192.0.2.1:80"] {
+        for address in [
+            "*:9001",
+            ":9001",
+            "0.0.0.0:9001",
+            "[::]:9001",
+            "192.0.2.1:80",
+        ] {
             let refused = parsed(&["--tcp", address]).unwrap_err();
             assert!(refused.contains("without --passwords"), "{refused}");
             parsed(&["--tcp", address, "--passwords", "pw"]).unwrap();
             parsed(&["--passwords", "pw", "--tcp", address]).unwrap();
         }
-        for address in ["9001", "localhost:1", "127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
+        for address in [
+            "9001",
+            "localhost:1",
+            "127.0.0.1:1",
+            "127.9.9.9:1",
+            "[::1]:1",
+        ] {
             parsed(&["--tcp", address]).unwrap();
         }
     }
@@ -297,9 +335,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_refused() {
         for args in [
-            &["--tcp", "http"][..], &["--tcp", "1.2.3:80"], &["--tcp", "localhost:99999"],
-            &["--tcp", "example.org:80"], &["--mode", "0999"], &["--mode", "7777"], &["--name", "a b"], &["--name", "a:b"],
-            &["--host", "a/b"], &["--connections", "0"], &["a", "b"], &["--what"], &["--owner", ""],
+            &["--tcp", "http"][..],
+            &["--tcp", "1.2.3:80"],
+            &["--tcp", "localhost:99999"],
+            &["--tcp", "example.org:80"],
+            &["--mode", "0999"],
+            &["--mode", "7777"],
+            &["--name", "a b"],
+            &["--name", "a:b"],
+            &["--host", "a/b"],
+            &["--connections", "0"],
+            &["a", "b"],
+            &["--what"],
+            &["--owner", ""],
         ] {
             parsed(args).unwrap_err();
         }

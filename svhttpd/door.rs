@@ -105,6 +105,8 @@ pub(crate) fn read_passwords(path: &Path) -> Result<Passwords, Failure> {
         return Err(bad("anyone may read it; expected mode 600".to_owned()));
     }
     let mut text = String::new();
-    file.take(LONGEST_FILE).read_to_string(&mut text).map_err(unable)?;
+    file.take(LONGEST_FILE)
+        .read_to_string(&mut text)
+        .map_err(unable)?;
     Passwords::parse(&text).map_err(|wrong| bad(wrong.to_string()))
 }

@@ -75,7 +75,10 @@ fn tcp(addresses: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
 
 /// Whether the machine has no such address, or nothing of its family.
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)
+    )
 }
 
 /// A unix socket: bound under a name of its own, given its mode and owner there, and then renamed to its
@@ -126,7 +129,9 @@ fn is_in_use(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
-        Ok(meta) if !meta.file_type().is_socket() => return Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(meta) if !meta.file_type().is_socket() => {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         Ok(_) => {}
     }
     match UnixStream::connect(path) {

@@ -37,7 +37,11 @@ impl fmt::Display for Wrong {
                 value.display()
             ),
             Self::Mode(value) => {
-                write!(out, "--mode {}: expected an octal number up to 777", value.display())
+                write!(
+                    out,
+                    "--mode {}: expected an octal number up to 777",
+                    value.display()
+                )
             }
             Self::Host(value) => write!(
                 out,
@@ -50,10 +54,18 @@ impl fmt::Display for Wrong {
                 value.display()
             ),
             Self::Connections(value) => {
-                write!(out, "--connections {}: expected 1 to 10000", value.display())
+                write!(
+                    out,
+                    "--connections {}: expected 1 to 10000",
+                    value.display()
+                )
             }
             Self::Text(value) => {
-                write!(out, "{:?}: expected some text in UTF-8", value.display().to_string())
+                write!(
+                    out,
+                    "{:?}: expected some text in UTF-8",
+                    value.display().to_string()
+                )
             }
         }
     }
@@ -84,7 +96,11 @@ impl fmt::Display for Unable {
             Self::Listen(address) => write!(out, "unable to listen on {address}"),
             Self::Make(path) => write!(out, "unable to make {}", path.display()),
             Self::InUse(path) => {
-                write!(out, "unable to make {}: another program listens on it", path.display())
+                write!(
+                    out,
+                    "unable to make {}: another program listens on it",
+                    path.display()
+                )
             }
             Self::Serve(path) => write!(out, "unable to serve {}", path.display()),
             Self::Passwords(path) => write!(out, "unable to read {}", path.display()),
@@ -112,7 +128,10 @@ impl fmt::Display for Note {
         match self {
             Self::Serving(place) => write!(out, "serving {place}"),
             Self::Accept(why) => {
-                write!(out, "unable to accept a connection: {why}; trying again in a second")
+                write!(
+                    out,
+                    "unable to accept a connection: {why}; trying again in a second"
+                )
             }
             Self::Locked(why) => write!(out, "{why}; nobody is admitted"),
         }

@@ -50,7 +50,8 @@ pub(crate) fn is_own_page(
     };
     let plain = |text: &str| {
         let text = text.to_ascii_lowercase();
-        text.strip_suffix(default_port).map_or(text.clone(), str::to_owned)
+        text.strip_suffix(default_port)
+            .map_or(text.clone(), str::to_owned)
     };
     let authority = plain(authority);
     host.is_some_and(|host| plain(host) == authority) || is_listed(&authority, hosts)
@@ -87,7 +88,11 @@ fn is_listed(host: &str, hosts: &[String]) -> bool {
 /// `example.org` of `example.org:80`, `[::1]` of `[::1]:80`.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() => name,
+        Some((name, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() =>
+        {
+            name
+        }
         _ => host,
     }
 }
@@ -104,12 +109,28 @@ mod tests {
     #[test]
     fn addresses_localhost_and_listed_names_are_ours() {
         for host in [
-            None, Some("localhost:9001"), Some("LOCALHOST"), Some("127.0.0.1:9001"), Some("[::1]:9001"), Some("[::1]"),
-            Some("192.0.2.7"), Some(""), Some("status.example.org"), Some("status.example.org:81"), Some("proxy:8443"),
+            None,
+            Some("localhost:9001"),
+            Some("LOCALHOST"),
+            Some("127.0.0.1:9001"),
+            Some("[::1]:9001"),
+            Some("[::1]"),
+            Some("192.0.2.7"),
+            Some(""),
+            Some("status.example.org"),
+            Some("status.example.org:81"),
+            Some("proxy:8443"),
         ] {
             assert!(is_own_host(host, &hosts()), "{host:?}");
         }
-        for host in ["evil.example", "evil.example:9001", "localhost.evil.example", "proxy", "proxy:1", "127.0.0.1.evil.example"] {
+        for host in [
+            "evil.example",
+            "evil.example:9001",
+            "localhost.evil.example",
+            "proxy",
+            "proxy:1",
+            "127.0.0.1.evil.example",
+        ] {
             assert!(!is_own_host(Some(host), &hosts()), "{host}");
         }
     }
@@ -121,7 +142,15 @@ mod tests {
         assert!(ours("http://localhost", "localhost:80"));
         assert!(ours("https://status.example.org", "127.0.0.1:9001"));
         assert!(ours("https://status.example.org:443", "status.example.org"));
-        for origin in ["null", "", "http://evil.example", "http://localhost:9002", "file://", "ftp://localhost:9001", "http://localhost:9001.evil.example"] {
+        for origin in [
+            "null",
+            "",
+            "http://evil.example",
+            "http://localhost:9002",
+            "file://",
+            "ftp://localhost:9001",
+            "http://localhost:9001.evil.example",
+        ] {
             assert!(!ours(origin, "localhost:9001"), "{origin}");
         }
     }
@@ -142,8 +171,13 @@ mod tests {
         let cookies = format!("a=b; {COOKIE}={token}; c");
         assert!(is_right_token(Some(&cookies), Some(token)));
         for (cookies, token) in [
-            (None, None), (None, Some(token)), (Some(cookies.as_str()), None), (Some(cookies.as_str()), Some("")),
-            (Some("svhttpd-token="), Some("")), (Some("svhttpd-token=short"), Some("short")), (Some(cookies.as_str()), Some("0123456789abcdeg")),
+            (None, None),
+            (None, Some(token)),
+            (Some(cookies.as_str()), None),
+            (Some(cookies.as_str()), Some("")),
+            (Some("svhttpd-token="), Some("")),
+            (Some("svhttpd-token=short"), Some("short")),
+            (Some(cookies.as_str()), Some("0123456789abcdeg")),
         ] {
             assert!(!is_right_token(cookies, token), "{cookies:?} {token:?}");
         }

@@ -43,7 +43,10 @@ impl fmt::Display for BadPasswords {
         match self {
             Self::NoColon(line) => write!(out, "line {line}: expected user:password"),
             Self::NoDigest(line) => {
-                write!(out, "line {line}: expected 40 hexadecimal digits after {HASHED}")
+                write!(
+                    out,
+                    "line {line}: expected 40 hexadecimal digits after {HASHED}"
+                )
             }
             Self::Empty => out.write_str("expected a line user:password"),
         }
@@ -83,9 +86,12 @@ impl Passwords {
             return false;
         };
         let (user, password) = (digest(&user), digest(&password));
-        let known = self.0.iter().fold(Choice::from(0), |found, (name, secret)| {
-            found | (name.ct_eq(&user) & secret.ct_eq(&password))
-        });
+        let known = self
+            .0
+            .iter()
+            .fold(Choice::from(0), |found, (name, secret)| {
+                found | (name.ct_eq(&user) & secret.ct_eq(&password))
+            });
         known.into()
     }
 }
@@ -136,7 +142,14 @@ mod tests {
         let file = "# users\n\nann:se:cret\nbob:{SHA}A94A8FE5CCB19BA61C4C0873D391E987982FBBD3\r\n";
         assert!(admits(file, "ann:se:cret"));
         assert!(admits(file, "bob:test"));
-        for pair in ["ann:se", "ann:", "bob:a94a8fe5ccb19ba61c4c0873d391e987982fbbd3", "ann:test", ":", "eve:x"] {
+        for pair in [
+            "ann:se",
+            "ann:",
+            "bob:a94a8fe5ccb19ba61c4c0873d391e987982fbbd3",
+            "ann:test",
+            ":",
+            "eve:x",
+        ] {
             assert!(!admits(file, pair), "{pair}");
         }
     }
@@ -145,7 +158,14 @@ mod tests {
     fn the_scheme_s_case_does_not_matter_and_other_schemes_do_not_count() {
         let passwords = Passwords::parse("a:b").unwrap();
         assert!(passwords.admit(Some(b"bAsIc YTpi")));
-        for header in [&b"Digest YTpi"[..], b"Basic", b"Basic ###", b"Basic YWI=", b"", b"\xff"] {
+        for header in [
+            &b"Digest YTpi"[..],
+            b"Basic",
+            b"Basic ###",
+            b"Basic YWI=",
+            b"",
+            b"\xff",
+        ] {
             assert!(!passwords.admit(Some(header)));
         }
         assert!(!passwords.admit(None));
@@ -160,7 +180,10 @@ mod tests {
         ] {
             assert_eq!(Passwords::parse(file), Err(wrong));
         }
-        assert_eq!(format!("{:?}", Passwords::parse("a:secret").unwrap()), "1 users");
+        assert_eq!(
+            format!("{:?}", Passwords::parse("a:secret").unwrap()),
+            "1 users"
+        );
     }
 
     proptest! {

@@ -83,10 +83,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             files.extend(attend(listener, visit, &connections).map_err(unable)?);
         }
     }
-    std::future::poll_fn(|context| match (term.poll_recv(context), int.poll_recv(context)) {
-        (Poll::Pending, Poll::Pending) => Poll::Pending,
-        (_, _) => Poll::Ready(()),
-    })
+    std::future::poll_fn(
+        |context| match (term.poll_recv(context), int.poll_recv(context)) {
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            (_, _) => Poll::Ready(()),
+        },
+    )
     .await;
     drop(files);
     Ok(())
@@ -158,7 +160,10 @@ async fn enter(visit: Visit, request: Request<Incoming>, activity: Rc<Activity>)
         Ok(()) => {}
         Err(Refused::Unknown) => return reply::unauthorized(),
         Err(Refused::Host) => {
-            return reply::error(StatusCode::FORBIDDEN, "this server does not know that host; see --host");
+            return reply::error(
+                StatusCode::FORBIDDEN,
+                "this server does not know that host; see --host",
+            );
         }
     }
     let (head, body) = request.into_parts();

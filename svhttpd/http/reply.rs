@@ -71,10 +71,16 @@ pub(crate) fn with(status: StatusCode, kind: Kind, content: Content) -> Reply {
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.name()));
-    headers.insert(SERVER, HeaderValue::from_static(concat!("svhttpd/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(
+        SERVER,
+        HeaderValue::from_static(concat!("svhttpd/", env!("CARGO_PKG_VERSION"))),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for (name, value) in ALWAYS {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
     reply
 }

@@ -61,7 +61,10 @@ fn characters(body: &[u8]) -> Result<Cow<'_, str>, BadCall> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let head = body.get(..body.len().min(100)).unwrap_or_default();
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let declaration = head.split("?>").next().filter(|start| start.starts_with("<?xml"));
+    let declaration = head
+        .split("?>")
+        .next()
+        .filter(|start| start.starts_with("<?xml"));
     if declaration.is_some_and(|text| text.contains("iso-8859-1")) {
         return Ok(body.iter().map(|byte| char::from(*byte)).collect());
     }
@@ -242,12 +245,8 @@ impl Parser<'_> {
                 Event::Start(tag) => return Ok(Token::Open(name(&tag.name())?)),
                 Event::End(tag) => return Ok(Token::Close(name(&tag.name())?)),
                 Event::Empty(tag) => return self.empty(&tag),
-                Event::Text(text) => {
-                    return Ok(Token::Text(text.decode().map_err(bad)?.into_owned()));
-                }
-                Event::CData(text) => {
-                    return Ok(Token::Text(text.decode().map_err(bad)?.into_owned()));
-                }
+                Event::Text(text) => return Ok(Token::Text(text.xml10_content().into_owned())),
+                Event::CData(text) => return Ok(Token::Text(text.xml10_content().into_owned())),
                 Event::GeneralRef(reference) => return resolve(&reference).map(Token::Text),
                 Event::DocType(_) => return Err(bad("a document type is not accepted")),
                 Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
@@ -266,7 +265,7 @@ impl Parser<'_> {
 
 /// The name of an element. One with a prefix (`ex:nil`) would need a namespace that XML-RPC has not.
 fn name(name: &QName<'_>) -> Result<String, BadCall> {
-    let text = String::from_utf8_lossy(name.as_ref()).into_owned();
+    let text = name.as_ref().to_owned();
     match text.contains(':') {
         true => Err(bad(format_args!("unbound prefix in {text:?}"))),
         false => Ok(text),
@@ -281,8 +280,8 @@ fn resolve(reference: &quick_xml::events::BytesRef<'_>) -> Result<String, BadCal
             false => Err(bad("a character reference to what XML forbids")),
         };
     }
-    let name = reference.decode().map_err(bad)?;
-    quick_xml::escape::resolve_xml_entity(&name)
+    let name: &str = reference;
+    quick_xml::escape::resolve_xml_entity(name)
         .map(str::to_owned)
         .ok_or_else(|| bad(format_args!("unknown entity &{name};")))
 }

@@ -17,7 +17,10 @@ fn param(value: &str) -> Result<Value, String> {
 fn python_s_call_is_read() {
     let body = "<?xml version='1.0'?>\n<methodCall>\n<methodName>supervisor.getAllProcessInfo</methodName>\n<params>\n</params>\n</methodCall>\n";
     let read = call(body).unwrap();
-    assert_eq!((read.method.as_str(), read.params.len()), ("supervisor.getAllProcessInfo", 0));
+    assert_eq!(
+        (read.method.as_str(), read.params.len()),
+        ("supervisor.getAllProcessInfo", 0)
+    );
 }
 
 #[test]
@@ -33,18 +36,41 @@ fn every_type_is_read() {
     let text = |text: &str| Ok(Value::text(text));
     assert_eq!(param("<value><int>-5</int></value>"), Ok(Value::Int(-5)));
     assert_eq!(param("<value><i4> 7 </i4></value>"), Ok(Value::Int(7)));
-    assert_eq!(param("<value><i8>4294967296</i8></value>"), Ok(Value::Int(1 << 32)));
-    assert_eq!(param("<value><boolean>1</boolean></value>"), Ok(Value::Bool(true)));
-    assert_eq!(param("<value><boolean>true</boolean></value>"), Ok(Value::Bool(false)));
-    assert_eq!(param("<value><double>1.5</double></value>"), Ok(Value::Double(1.5)));
+    assert_eq!(
+        param("<value><i8>4294967296</i8></value>"),
+        Ok(Value::Int(1 << 32))
+    );
+    assert_eq!(
+        param("<value><boolean>1</boolean></value>"),
+        Ok(Value::Bool(true))
+    );
+    assert_eq!(
+        param("<value><boolean>true</boolean></value>"),
+        Ok(Value::Bool(false))
+    );
+    assert_eq!(
+        param("<value><double>1.5</double></value>"),
+        Ok(Value::Double(1.5))
+    );
     assert_eq!(param("<value><nil/></value>"), Ok(Value::Nil));
     assert_eq!(param("<value> no type </value>"), text(" no type "));
     assert_eq!(param("<value/>"), text(""));
-    assert_eq!(param("<value>\n<string>a &lt;&#x41;&amp; <![CDATA[<b>]]></string>\n</value>"), text("a <A& <b>"));
-    assert_eq!(param("<value><base64>aGVs\nbG8=</base64></value>"), text("hello"));
-    assert_eq!(param("<value><dateTime.iso8601>20261125T00:00:00</dateTime.iso8601></value>"), text("20261125T00:00:00"));
     assert_eq!(
-        param("<value><array><data><value><int>1</int></value><value>x</value></data></array></value>"),
+        param("<value>\n<string>a &lt;&#x41;&amp; <![CDATA[<b>]]></string>\n</value>"),
+        text("a <A& <b>")
+    );
+    assert_eq!(
+        param("<value><base64>aGVs\nbG8=</base64></value>"),
+        text("hello")
+    );
+    assert_eq!(
+        param("<value><dateTime.iso8601>20261125T00:00:00</dateTime.iso8601></value>"),
+        text("20261125T00:00:00")
+    );
+    assert_eq!(
+        param(
+            "<value><array><data><value><int>1</int></value><value>x</value></data></array></value>"
+        ),
         Ok(Value::Array(vec![Value::Int(1), Value::text("x")]))
     );
     assert_eq!(
@@ -58,26 +84,62 @@ fn what_is_not_a_call_is_refused_with_a_reason() {
     for (body, reason) in [
         ("", "expected <methodCall>, found the end"),
         ("rubbish", "expected <methodCall>, found text"),
-        ("<methodCall></methodCall>", "expected <methodName>, found </methodCall>"),
-        ("<methodCall><methodName> </methodName></methodCall>", "methodName is empty"),
-        ("<methodCall><methodName>a</methodName></methodCall><b/>", "expected the end, found <b>"),
-        ("<!DOCTYPE a [<!ENTITY e 'x'>]><methodCall/>", "a document type is not accepted"),
-        ("<methodCall><methodName>&lol;</methodName></methodCall>", "unknown entity &lol;"),
-        ("<methodCall><methodName>\u{1}</methodName></methodCall>", "U+0001 is not allowed in XML"),
-        ("<methodCall><methodName>&#1;</methodName></methodCall>", "a character reference to what XML forbids"),
+        (
+            "<methodCall></methodCall>",
+            "expected <methodName>, found </methodCall>",
+        ),
+        (
+            "<methodCall><methodName> </methodName></methodCall>",
+            "methodName is empty",
+        ),
+        (
+            "<methodCall><methodName>a</methodName></methodCall><b/>",
+            "expected the end, found <b>",
+        ),
+        (
+            "<!DOCTYPE a [<!ENTITY e 'x'>]><methodCall/>",
+            "a document type is not accepted",
+        ),
+        (
+            "<methodCall><methodName>&lol;</methodName></methodCall>",
+            "unknown entity &lol;",
+        ),
+        (
+            "<methodCall><methodName>\u{1}</methodName></methodCall>",
+            "U+0001 is not allowed in XML",
+        ),
+        (
+            "<methodCall><methodName>&#1;</methodName></methodCall>",
+            "a character reference to what XML forbids",
+        ),
     ] {
         assert_eq!(call(body), Err(reason.to_owned()), "{body}");
     }
-    assert!(param("<value><ex:nil/></value>").unwrap_err().contains("unbound prefix"));
-    assert!(param("<value><int>1.5</int></value>").unwrap_err().contains("not a int"));
-    assert!(param("<value><thing>1</thing></value>").unwrap_err().contains("unknown type"));
+    assert!(
+        param("<value><ex:nil/></value>")
+            .unwrap_err()
+            .contains("unbound prefix")
+    );
+    assert!(
+        param("<value><int>1.5</int></value>")
+            .unwrap_err()
+            .contains("not a int")
+    );
+    assert!(
+        param("<value><thing>1</thing></value>")
+            .unwrap_err()
+            .contains("unknown type")
+    );
     assert!(decode(b"<methodCall><methodName>\xff").is_err());
 }
 
 #[test]
 fn a_deep_value_is_refused_before_the_stack_ends() {
     let open = "<value><array><data>".repeat(100_000);
-    assert_eq!(param(&open), Err("values are nested deeper than 32".to_owned()));
+    assert_eq!(
+        param(&open),
+        Err("values are nested deeper than 32".to_owned())
+    );
 }
 
 #[test]
@@ -108,12 +170,17 @@ fn an_element_of_a_group_s_answer_has_supervisor_s_bytes() {
     ]);
     let expected = "<value><array><data>\n<value><struct>\n<member>\n<name>name</name>\n<value><string>g1</string></value>\n</member>\n<member>\n<name>group</name>\n<value><string>grp</string></value>\n</member>\n<member>\n<name>status</name>\n<value><int>80</int></value>\n</member>\n<member>\n<name>description</name>\n<value><string>OK</string></value>\n</member>\n</struct></value>\n</data></array></value>";
     assert!(answer(&Value::Array(vec![one])).contains(expected));
-    assert!(answer(&Value::Array(vec![])).contains("<value><array><data>\n</data></array></value>"));
+    assert!(
+        answer(&Value::Array(vec![])).contains("<value><array><data>\n</data></array></value>")
+    );
 }
 
 #[test]
 fn what_a_client_cannot_parse_is_not_sent() {
-    assert!(answer(&Value::text("a\u{1b}[0m<&>\r\n\t")).contains("<string>a\u{fffd}[0m&lt;&amp;&gt;\r\n\t</string>"));
+    assert!(
+        answer(&Value::text("a\u{1b}[0m<&>\r\n\t"))
+            .contains("<string>a\u{fffd}[0m&lt;&amp;&gt;\r\n\t</string>")
+    );
     assert!(answer(&Value::Int(i64::MAX)).contains("<int>2147483647</int>"));
 }
 
