@@ -301,6 +301,16 @@ options! {
         read: one(values::integer),
     }
 
+    /// The group that the service belongs to. None is the part of an instance's name before the `@`,
+    /// else the service's own name.
+    group: Option<String> = None => {
+        name: "group",
+        takes: "a name without blanks, slashes and colons such as workers",
+        without: Without::Words("the part of an instance's name before the @, else the service's name"),
+        example: "workers",
+        read: some(values::group_name),
+    }
+
     /// Whether svscan stops everything and exits when this service has ended for good.
     essential: bool = false => {
         name: "essential",

@@ -174,8 +174,8 @@ pub(crate) fn names(layout: &Layout) -> impl Iterator<Item = (OsString, Option<O
         .chain(instance.map(|instance| set("INSTANCE", instance)))
 }
 
-/// The variables that a program has beside those: what `env/` says, then `granted` (its notification
-/// socket, say). Without a value one is removed.
+/// The variables that a program has beside those: the group of `options/group`, what `env/` says, then
+/// `granted` (its notification socket, say). Without a value one is removed.
 pub(crate) fn variables(
     options: &Options,
     granted: &[(&str, OsString)],
@@ -183,7 +183,14 @@ pub(crate) fn variables(
     let granted = granted
         .iter()
         .map(|(name, value)| ((*name).into(), Some(value.clone())));
-    options.env.iter().cloned().chain(granted)
+    let group = options
+        .group
+        .as_ref()
+        .map(|group| ("SUPERVISOR_GROUP_NAME".into(), Some(group.into())));
+    group
+        .into_iter()
+        .chain(options.env.iter().cloned())
+        .chain(granted)
 }
 
 #[cfg(test)]

@@ -372,6 +372,17 @@ pub(super) fn nice(text: &OsStr) -> Option<i32> {
     integer(text).filter(|nice| (-20..20).contains(nice))
 }
 
+/// A group's name: one word, as Supervisor takes it.
+pub(super) fn group_name(text: &OsStr) -> Option<String> {
+    let text = text.to_str()?;
+    let named = !text.is_empty()
+        && text.len() <= 255
+        && !text.contains(|letter: char| {
+            letter.is_whitespace() || letter.is_control() || "/:".contains(letter)
+        });
+    named.then(|| text.to_owned())
+}
+
 /// See [`super::limit::Range`].
 pub(super) fn limit(text: &OsStr) -> Option<super::limit::Range> {
     super::limit::Range::parse(text)
