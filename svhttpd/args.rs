@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
-use servicedir::layout::{DEFAULT_SVDIR, SVDIR};
+use servicedir::layout::DEFAULT_SVDIR;
 use servicedir::report::Failure;
 
 use crate::message::Wrong;

@@ -9,11 +9,15 @@ mod args;
 mod door;
 mod http;
 mod listen;
+mod logfile;
 mod message;
 mod origin;
 mod passwords;
 mod route;
+mod rpc;
 mod server;
+mod site;
+mod watcher;
 mod xml;
 
 use std::process::ExitCode;

@@ -1,6 +1,5 @@
 //! The sockets in service, and the way of a request through a door.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -21,31 +20,12 @@ use crate::http::reply::{self, Reply};
 use crate::listen::{self, Listener};
 use crate::message::{Note, Unable};
 use crate::route;
+use crate::rpc::Caller;
+use crate::site::Site;
+use crate::watcher::Watcher;
 
 /// How long no connection is accepted after one could not be: descriptors are used up, say.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// What all requests need to know.
-#[derive(Debug)]
-pub(crate) struct Site {
-    /// The scan directory.
-    pub(crate) dir: PathBuf,
-    /// What `getIdentification` answers.
-    pub(crate) name: String,
-    /// One clone for each reply that is a stream.
-    pub(crate) streams: Rc<()>,
-    /// How many of those there may be.
-    pub(crate) most_streams: usize,
-}
-
-/// A request on its way.
-#[derive(Debug)]
-pub(crate) struct Visit {
-    /// What all requests need to know.
-    pub(crate) site: Rc<Site>,
-    /// The door that it came through.
-    pub(crate) door: Rc<Door>,
-}
 
 /// Serves until TERM or INT.
 ///
@@ -56,7 +36,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let site = Rc::new(Site {
         dir: args.dir,
         name: args.name,
-        streams: Rc::new(()),
+        watcher: Watcher::new(),
+        streams: Rc::default(),
         // The others are for those who only ask something.
         most_streams: args.connections.div_ceil(2),
     });
@@ -76,11 +57,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         });
         for listener in listen::listen(socket)? {
             REPORT.info(Note::Serving(listener.to_string()));
-            let visit = Visit {
+            let caller = Caller {
                 site: Rc::clone(&site),
                 door: Rc::clone(&door),
             };
-            files.extend(attend(listener, visit, &connections).map_err(unable)?);
+            files.extend(attend(listener, caller, &connections).map_err(unable)?);
         }
     }
     std::future::poll_fn(
@@ -97,7 +78,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 /// Serves a socket from now on; returns its file, which is removed when it is dropped.
 fn attend(
     listener: Listener,
-    visit: Visit,
+    caller: Caller,
     connections: &Rc<Connections>,
 ) -> std::io::Result<Option<listen::SocketFile>> {
     let connections = Rc::clone(connections);
@@ -107,7 +88,7 @@ fn attend(
             tokio::task::spawn_local(async move {
                 loop {
                     let accepted = listener.accept().await.map(|(stream, _)| stream);
-                    welcome(accepted, &visit, &connections).await;
+                    welcome(accepted, &caller, &connections).await;
                 }
             });
             Ok(Some(file))
@@ -121,7 +102,7 @@ fn attend(
                         stream.set_nodelay(true).unwrap_or_default();
                         stream
                     });
-                    welcome(accepted, &visit, &connections).await;
+                    welcome(accepted, &caller, &connections).await;
                 }
             });
             Ok(None)
@@ -130,19 +111,19 @@ fn attend(
 }
 
 /// Serves a connection that was accepted, or waits until that may be possible again.
-async fn welcome<S>(accepted: std::io::Result<S>, visit: &Visit, connections: &Rc<Connections>)
+async fn welcome<S>(accepted: std::io::Result<S>, caller: &Caller, connections: &Rc<Connections>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     match accepted {
         Ok(stream) => {
-            let (site, door) = (Rc::clone(&visit.site), Rc::clone(&visit.door));
+            let (site, door) = (Rc::clone(&caller.site), Rc::clone(&caller.door));
             connections.serve(stream, move |request, activity| {
-                let visit = Visit {
+                let caller = Caller {
                     site: Rc::clone(&site),
                     door: Rc::clone(&door),
                 };
-                enter(visit, request, activity)
+                enter(caller, request, activity)
             });
         }
         // The client left before it was let in.
@@ -155,8 +136,8 @@ where
 }
 
 /// Lets a request in, reads it whole, and answers it.
-async fn enter(visit: Visit, request: Request<Incoming>, activity: Rc<Activity>) -> Reply {
-    match visit.door.admit(request.headers()) {
+async fn enter(caller: Caller, request: Request<Incoming>, activity: Rc<Activity>) -> Reply {
+    match caller.door.admit(request.headers()) {
         Ok(()) => {}
         Err(Refused::Unknown) => return reply::unauthorized(),
         Err(Refused::Host) => {
@@ -177,5 +158,5 @@ async fn enter(visit: Visit, request: Request<Incoming>, activity: Rc<Activity>)
         },
     };
     activity.enter(Phase::Busy);
-    route::answer(&visit, &head_copy, body).await
+    route::answer(&caller, &head_copy, body).await
 }

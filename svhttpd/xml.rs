@@ -6,7 +6,7 @@
 mod decode;
 mod encode;
 
-pub(crate) use decode::{BadCall, Call, decode};
+pub(crate) use decode::{Call, decode};
 pub(crate) use encode::{answer, fault};
 
 /// An XML-RPC value.

@@ -47,7 +47,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, BadCall> {
     }
     let mut parser = Parser {
         reader: Reader::from_str(&text),
-        ahead: None,
+        ahead: Vec::new(),
     };
     parser.method_call()
 }
@@ -85,8 +85,8 @@ enum Token {
 /// A parser of recursive descent over the tokens of one document.
 struct Parser<'a> {
     reader: Reader<&'a [u8]>,
-    /// A token that was looked at and not taken.
-    ahead: Option<Token>,
+    /// Tokens that were looked at and not taken, the next one last.
+    ahead: Vec<Token>,
 }
 
 impl Parser<'_> {
@@ -207,7 +207,7 @@ impl Parser<'_> {
         if matches!(&token, Token::Open(opened) if opened == name) {
             return Ok(true);
         }
-        self.ahead = Some(token);
+        self.ahead.push(token);
         Ok(false)
     }
 
@@ -218,7 +218,7 @@ impl Parser<'_> {
             match self.next()? {
                 Token::Text(more) => text.push_str(&more),
                 other => {
-                    self.ahead = Some(other);
+                    self.ahead.push(other);
                     return Ok(text);
                 }
             }
@@ -236,7 +236,7 @@ impl Parser<'_> {
     }
 
     fn next(&mut self) -> Result<Token, BadCall> {
-        if let Some(token) = self.ahead.take() {
+        if let Some(token) = self.ahead.pop() {
             return Ok(token);
         }
         loop {
@@ -258,7 +258,7 @@ impl Parser<'_> {
     /// `<nil/>` is a start tag and an end tag.
     fn empty(&mut self, tag: &BytesStart<'_>) -> Result<Token, BadCall> {
         let name = name(&tag.name())?;
-        self.ahead = Some(Token::Close(name.clone()));
+        self.ahead.push(Token::Close(name.clone()));
         Ok(Token::Open(name))
     }
 }

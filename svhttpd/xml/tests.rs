@@ -224,6 +224,6 @@ proptest! {
         body[at] = byte;
         drop(decode(&body));
         body.truncate(at);
-        prop_assert!(decode(&body).is_err());
+        prop_assert!(decode(&body).is_err() || body.ends_with(b"</methodCall>"));
     }
 }
