@@ -2,6 +2,15 @@
 
 use rustix::io::Errno;
 use servicedir::report::Why;
+use servicedir::trust::Refused;
+
+/// Why a file was not opened or read; what daemontools never asks about, in this suite's words.
+pub(crate) fn refused(refused: Refused) -> String {
+    match refused.errno() {
+        Some(errno) => words(errno),
+        None => refused.to_string(),
+    }
+}
 
 /// What looking at files may fail with, in daemontools' words; any other errno in the system's.
 pub(crate) fn words(errno: Errno) -> String {
