@@ -5,3 +5,4 @@ pub(crate) mod body;
 pub(crate) mod connections;
 pub(crate) mod guarded;
 pub(crate) mod reply;
+pub(crate) mod stream;

@@ -5,18 +5,27 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod action;
 mod args;
+mod cookie;
 mod door;
+mod events;
 mod http;
+mod json;
 mod listen;
 mod logfile;
+mod logtail;
+mod memory;
 mod message;
+mod metrics;
 mod origin;
+mod page;
 mod passwords;
 mod route;
 mod rpc;
 mod server;
 mod site;
+mod snapshot;
 mod watcher;
 mod xml;
 
@@ -31,7 +40,7 @@ use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
 pub(crate) const REPORT: Reporter = Reporter::new("svhttpd");
 
 const HELP: &str = "\
-usage: svhttpd [OPTION]... [--unix PATH | --tcp [HOST:]PORT [OPTION]...]... [DIR]
+usage: svhttpd [OPTION]... [SOCKET [OPTION]...]... [DIR]
 
 Serves the scan directory DIR ($SVDIR, else /service): a web page at /,
 Supervisor's XML-RPC at /RPC2, logs at /logtail, JSON at /api/services, and

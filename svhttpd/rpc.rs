@@ -20,8 +20,8 @@ use crate::http::reply::{self, Kind, Reply};
 use crate::site::Site;
 use crate::xml::{self, Call, Value};
 
-pub(crate) use clear::{Clearing, run_to_end as clear_to_end};
-pub(crate) use control::{Command, Target, run_to_end};
+pub(crate) use clear::clear;
+pub(crate) use control::{Command, Outcome, Target, outcomes};
 use methods::Run;
 
 /// Where a call comes from, and what it may do.

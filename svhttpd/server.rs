@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use servicedir::report::{Failure, Why};
+use servicedir::report::{Failure, Why, exit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +19,7 @@ use crate::http::connections::Connections;
 use crate::http::reply::{self, Reply};
 use crate::listen::{self, Listener};
 use crate::message::{Note, Unable};
+use crate::page::Pages;
 use crate::route;
 use crate::rpc::Caller;
 use crate::site::Site;
@@ -34,10 +35,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let connections = Connections::new(args.connections);
     let site = Rc::new(Site {
-        dir: args.dir,
+        // The same from everywhere, and shown as it is.
+        dir: std::path::absolute(&args.dir).unwrap_or(args.dir),
         name: args.name,
+        pages: Pages::new().map_err(|error| Failure::new(exit::SYSTEM, error))?,
         watcher: Watcher::new(),
-        streams: Rc::default(),
+        streams: Rc::new(()),
         // The others are for those who only ask something.
         most_streams: args.connections.div_ceil(2),
     });

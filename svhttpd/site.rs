@@ -1,6 +1,5 @@
 //! What is served: a scan directory, looked at anew each time.
 
-use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -10,6 +9,7 @@ use servicedir::supervisor::names;
 use servicedir::supervisor::process::Process;
 use servicedir::supervisor::scan;
 
+use crate::page::Pages;
 use crate::watcher::Watcher;
 
 /// What all requests need to know. Of the services, nothing is kept here.
@@ -19,10 +19,12 @@ pub(crate) struct Site {
     pub(crate) dir: PathBuf,
     /// What `getIdentification` answers.
     pub(crate) name: String,
+    /// The templates.
+    pub(crate) pages: Pages,
     /// Changes of directories.
     pub(crate) watcher: Rc<Watcher>,
-    /// How many replies are streams.
-    pub(crate) streams: Rc<Cell<usize>>,
+    /// It has one clone more for each reply that is a stream.
+    pub(crate) streams: Rc<()>,
     /// How many there may be.
     pub(crate) most_streams: usize,
 }

@@ -19,6 +19,8 @@ mod pidproxy;
 mod supervise;
 mod support;
 mod svc;
+#[cfg(feature = "svhttpd")]
+mod svhttpd;
 mod svlogd;
 mod svscan;
 mod svstat;

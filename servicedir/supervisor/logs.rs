@@ -145,12 +145,14 @@ pub fn tail_piece(size: u64, offset: i64, length: i64) -> (Piece, bool) {
     ((size - length, length), overflow)
 }
 
-/// Reads a piece of the file at `path`, whose size `choose` is given.
+/// Reads a piece of the file at `path`, whose size `choose` is given. A link is not followed: who owns the
+/// log directory may have put it there.
 ///
 /// # Errors
 /// As open(2) and read(2).
 pub fn read<T>(path: &Path, choose: impl FnOnce(u64) -> (Piece, T)) -> io::Result<(Vec<u8>, T)> {
     let flags = rustix::fs::OFlags::RDONLY
+        | rustix::fs::OFlags::NOFOLLOW
         | rustix::fs::OFlags::NONBLOCK
         | rustix::fs::OFlags::NOCTTY
         | rustix::fs::OFlags::CLOEXEC;

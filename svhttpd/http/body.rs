@@ -57,8 +57,13 @@ pub(crate) async fn read(request: hyper::Request<Incoming>) -> Result<Bytes, Unr
 pub(crate) enum Content {
     /// All of it; empty once it was handed out.
     Whole(Bytes),
-    /// Piece by piece, until the sender is gone. `Rc`: it counts as a stream as long as it exists.
-    Stream(Receiver<Bytes>, Rc<()>),
+    /// Piece by piece, until the sender is gone.
+    Stream {
+        /// The pieces.
+        pieces: Receiver<Bytes>,
+        /// It counts as a stream as long as this exists.
+        _count: Rc<()>,
+    },
 }
 
 /// The body of a reply. When it is done with, sent or not, the connection waits for its next request.
@@ -86,7 +91,7 @@ impl Body for ReplyBody {
         match &mut self.content {
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Stream(pieces, _) => pieces
+            Content::Stream { pieces, .. } => pieces
                 .poll_recv(context)
                 .map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
         }
@@ -99,7 +104,7 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Stream(..) => SizeHint::default(),
+            Content::Stream { .. } => SizeHint::default(),
         }
     }
 }

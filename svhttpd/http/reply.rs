@@ -120,3 +120,8 @@ pub(crate) fn cached(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(CACHE_CONTROL, value);
     reply
 }
+
+/// 200, with JSON in one line.
+pub(crate) fn json(value: &serde_json::Value) -> Reply {
+    ok(Kind::Json, format!("{value}\n"))
+}

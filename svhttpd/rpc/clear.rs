@@ -35,7 +35,7 @@ const UNSEALED: &[u8] = b".u";
 
 /// Logs that are to be cleared.
 #[derive(Debug)]
-pub(crate) enum Clearing {
+pub(super) enum Clearing {
     /// Those of one service.
     One(Process),
     /// Those of all services.
@@ -64,7 +64,7 @@ pub(super) fn main(caller: &Caller, _: Params<'_>) -> Result<Clearing, Fault> {
 }
 
 /// Clears, and makes the method's answer of the outcome.
-pub(crate) async fn run_to_end(site: &Rc<Site>, clearing: Clearing) -> Result<Value, Fault> {
+pub(super) async fn run_to_end(site: &Rc<Site>, clearing: Clearing) -> Result<Value, Fault> {
     match clearing {
         Clearing::One(process) => clear(site, &process).await.map(|()| Value::Bool(true)),
         Clearing::Main(logger) => clear_logger(site, &logger, logfile::main(&site.dir))
@@ -82,7 +82,7 @@ pub(crate) async fn run_to_end(site: &Rc<Site>, clearing: Clearing) -> Result<Va
 }
 
 /// Clears the logs of a service; one that has none is cleared.
-async fn clear(site: &Rc<Site>, process: &Process) -> Result<(), Fault> {
+pub(crate) async fn clear(site: &Rc<Site>, process: &Process) -> Result<(), Fault> {
     for channel in [Channel::Stdout, Channel::Stderr] {
         if let Some(logger) = logs::service(&process.layout, channel) {
             clear_logger(site, &logger, logs::file(&process.layout, channel)).await?;

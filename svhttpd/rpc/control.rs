@@ -45,7 +45,8 @@ impl Target {
         }
     }
 
-    fn services(&self, site: &Site) -> Result<Vec<Process>, Fault> {
+    /// The services that it names; one that names none is BAD_NAME.
+    pub(crate) fn services(&self, site: &Site) -> Result<Vec<Process>, Fault> {
         match self {
             Self::One(name) => site.process(name).map(|process| vec![process]),
             Self::Group(group) => site.group(group),
@@ -70,6 +71,9 @@ struct Sent {
     /// What is to come; `None`: it is done, without a wait.
     outcome: Result<Option<Pending>, Fault>,
 }
+
+/// A service, and what has become of its command.
+pub(crate) type Outcome = (Process, Result<(), Fault>);
 
 /// What to send to a service.
 type Begin<'a> = &'a dyn Fn(&Process) -> Result<Option<Pending>, Fault>;
@@ -113,6 +117,19 @@ impl Command {
         Self::send(site, target, wait, &begin, |process| {
             process.look().state.is_started()
         })
+    }
+
+    /// Starts these services.
+    pub(crate) fn start_these(processes: impl IntoIterator<Item = Process>) -> Self {
+        let sent = processes.into_iter().map(|process| Sent {
+            outcome: command::start(&process).map(Some),
+            process,
+        });
+        Self {
+            sent: sent.collect(),
+            single: false,
+            wait: true,
+        }
     }
 
     /// Sends a signal.
@@ -201,31 +218,34 @@ pub(super) fn send_event(_: &Caller, _: Params<'_>) -> Result<Value, Fault> {
 }
 
 /// Waits for the outcome of commands, where that was asked for, and makes the answer of it.
-pub(crate) async fn run_to_end(site: &Rc<Site>, command: Command) -> Result<Value, Fault> {
-    let (results, waits): (Vec<_>, Vec<_>) = command
-        .sent
-        .into_iter()
-        .partition(|sent| !matches!(sent.outcome, Ok(Some(_))) || !command.wait);
-    let mut done: Vec<(Process, Result<(), Fault>)> = results
-        .into_iter()
-        .map(|sent| (sent.process, sent.outcome.map(drop)))
-        .collect();
-    let pending = waits
-        .into_iter()
-        .filter_map(|sent| sent.outcome.ok().flatten());
-    done.extend(settle(site, pending.collect()).await);
-    match (command.single, done.pop()) {
-        (true, Some((_, outcome))) => outcome.map(|()| Value::Bool(true)),
-        (true, None) => Ok(Value::Bool(true)),
-        (false, last) => {
-            done.extend(last);
-            Ok(Value::Array(done.iter().map(result_of).collect()))
-        }
+pub(super) async fn run_to_end(site: &Rc<Site>, command: Command) -> Result<Value, Fault> {
+    let single = command.single;
+    let mut done = outcomes(site, command).await;
+    if !single {
+        return Ok(Value::Array(done.iter().map(result_of).collect()));
+    }
+    match done.pop() {
+        Some((_, outcome)) => outcome.map(|()| Value::Bool(true)),
+        None => Ok(Value::Bool(true)),
     }
 }
 
+/// What has become of each command; of those that are waited for, in the order in which it came.
+pub(crate) async fn outcomes(site: &Rc<Site>, command: Command) -> Vec<Outcome> {
+    let mut done = Vec::new();
+    let mut pending = Vec::new();
+    for Sent { process, outcome } in command.sent {
+        match outcome {
+            Ok(Some(sent)) if command.wait => pending.push(sent),
+            outcome => done.push((process, outcome.map(drop))),
+        }
+    }
+    done.extend(settle(site, pending).await);
+    done
+}
+
 /// Waits for all at once; the results are in the order in which they came.
-async fn settle(site: &Rc<Site>, pending: Vec<Pending>) -> Vec<(Process, Result<(), Fault>)> {
+async fn settle(site: &Rc<Site>, pending: Vec<Pending>) -> Vec<Outcome> {
     let (sender, mut results) = tokio::sync::mpsc::unbounded_channel();
     let mut tasks = tokio::task::JoinSet::new();
     for pending in pending {
@@ -267,7 +287,7 @@ async fn settle_one(site: &Rc<Site>, pending: &Pending) -> Result<(), Fault> {
 }
 
 /// An element of a group's answer.
-pub(super) fn result_of((process, outcome): &(Process, Result<(), Fault>)) -> Value {
+pub(super) fn result_of((process, outcome): &Outcome) -> Value {
     let (status, description) = match outcome {
         Ok(()) => (Code::Success, "OK".to_owned()),
         Err(fault) => (fault.code, fault.to_string()),

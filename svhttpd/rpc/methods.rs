@@ -148,7 +148,7 @@ pub(super) const METHODS: &[Method] = &[
     changes("supervisor.removeProcessGroup", "boolean", NAME, "Takes the services of a group out of use.", groups::remove),
     changes("supervisor.restart", "boolean", NONE, "Has svscan look at the scan directory again; no service is restarted.", info::restart),
     changes("supervisor.sendProcessStdin", "boolean", TWO_NAMES, "Writes to the FIFO stdin of a service.", control::send_stdin),
-    changes("supervisor.sendRemoteCommEvent", "boolean", TWO_NAMES, "Leaves an event for svevent(8): type and data.", control::send_event),
+    changes("supervisor.sendRemoteCommEvent", "boolean", TWO_NAMES, "Is answered by FAILED: no listener takes such events here.", control::send_event),
     changes("supervisor.shutdown", "boolean", NONE, "Has svscan stop all services and exit.", info::shutdown),
     commands("supervisor.signalAllProcesses", "array", NAME, 0, "Sends a signal to all services.", control::signal_all),
     commands("supervisor.signalProcess", "boolean", TWO_NAMES, 0, "Sends a signal to a service.", control::signal),

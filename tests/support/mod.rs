@@ -36,6 +36,8 @@ pub fn program(name: &str) -> &'static Path {
         "tai64nlocal" => env!("CARGO_BIN_EXE_tai64nlocal"),
         "pidproxy" => env!("CARGO_BIN_EXE_pidproxy"),
         "fghack" => env!("CARGO_BIN_EXE_fghack"),
+        #[cfg(feature = "svhttpd")]
+        "svhttpd" => env!("CARGO_BIN_EXE_svhttpd"),
         _ => panic!("no program {name}"),
     })
 }
