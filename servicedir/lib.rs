@@ -3,10 +3,14 @@
 //! The programs meet only in the file system; none reaches into another. This library is the map of
 //! what they find there. `ARCHITECTURE.md` tells who uses which module.
 
+pub mod accounts;
 pub mod control;
+pub mod duration;
+pub mod error_words;
 pub mod exec;
 pub mod foreground;
 pub mod guard;
+pub mod journal;
 pub mod kin;
 pub mod layout;
 pub mod lock;

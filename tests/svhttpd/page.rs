@@ -356,7 +356,7 @@ fn pictures_are_taken() {
     ] {
         until(name, || {
             let info = server.call("supervisor.getAllProcessInfo", "");
-            let after = info.split(&format!("<string>{name}</string>")).nth(1);
+            let after = info.split(&format!("<string>{name}</string>")).nth(2);
             after.is_some_and(|after| after.split("spawnerr").next().unwrap().contains(state))
         });
     }
