@@ -227,9 +227,10 @@ fn channel(head: &Parts) -> Channel {
 }
 
 fn failed(fault: &Fault) -> Reply {
-    let status = match fault.code {
-        Code::BadName => StatusCode::NOT_FOUND,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    let status = if fault.code == Code::BadName {
+        StatusCode::NOT_FOUND
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
     };
     reply::error(status, &fault.to_string())
 }

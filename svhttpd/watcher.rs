@@ -35,8 +35,11 @@ const EVENTS: WatchFlags = WatchFlags::CREATE
 #[derive(Debug)]
 pub(crate) struct Watcher {
     inotify: Option<AsyncFd<OwnedFd>>,
-    told: RefCell<BTreeMap<i32, Vec<(Rc<Inbox>, usize)>>>,
+    told: RefCell<BTreeMap<i32, Vec<Listener>>>,
 }
+
+/// One who watches a directory, which has this number there.
+type Listener = (Rc<Inbox>, usize);
 
 /// What one of those who watch has not taken yet: bounded by the number of its directories, however
 /// slow it is.
@@ -122,7 +125,7 @@ impl Watcher {
     }
 }
 
-fn tell(all: &[(Rc<Inbox>, usize)]) {
+fn tell(all: &[Listener]) {
     for (inbox, index) in all {
         inbox.changed.borrow_mut().insert(*index);
         inbox.came.notify_one();

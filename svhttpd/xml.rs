@@ -23,9 +23,9 @@ pub(crate) enum Value {
     /// `nil`.
     Nil,
     /// `array`.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// `struct`, in the order of its members.
-    Struct(Vec<(String, Value)>),
+    Struct(Vec<(String, Self)>),
 }
 
 impl Value {

@@ -50,13 +50,11 @@ fn read(file: &Path, offset: i64, length: i64) -> Result<Value, Fault> {
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Fault {
-    match error.kind() {
-        io::ErrorKind::NotFound => Fault::new(Code::NoFile, file.display()),
-        _ => Fault::new(
-            Code::Failed,
-            format_args!("{}: {}", file.display(), Why::from(error)),
-        ),
+    let file = file.display();
+    if error.kind() == io::ErrorKind::NotFound {
+        return Fault::new(Code::NoFile, file);
     }
+    Fault::new(Code::Failed, format_args!("{file}: {}", Why::from(error)))
 }
 
 /// `tailProcessStdoutLog`.

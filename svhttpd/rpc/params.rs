@@ -97,10 +97,10 @@ mod tests {
             Value::Array(vec![]),
         ];
         for value in yes {
-            assert!(wait(&[value.clone()], 0), "{value:?}");
+            assert!(wait(std::slice::from_ref(&value), 0), "{value:?}");
         }
         for value in no {
-            assert!(!wait(&[value.clone()], 0), "{value:?}");
+            assert!(!wait(std::slice::from_ref(&value), 0), "{value:?}");
         }
         assert!(wait(&[], 0));
     }

@@ -105,11 +105,14 @@ impl Parser<'_> {
             self.close("params")?;
         }
         self.close("methodCall")?;
-        match self.next_element()? {
-            Token::End if method.is_empty() => Err(bad("methodName is empty")),
-            Token::End => Ok(Call { method, params }),
-            other => Err(unexpected(&other, "the end")),
+        let end = self.next_element()?;
+        if end != Token::End {
+            return Err(unexpected(&end, "the end"));
         }
+        if method.is_empty() {
+            return Err(bad("methodName is empty"));
+        }
+        Ok(Call { method, params })
     }
 
     /// The value whose start tag was just taken, with its end tag.
@@ -129,7 +132,9 @@ impl Parser<'_> {
                 self.close(&kind)?;
                 value
             }
-            other => return Err(unexpected(&other, "a value")),
+            other @ (Token::Close(_) | Token::Text(_) | Token::End) => {
+                return Err(unexpected(&other, "a value"));
+            }
         };
         self.close("value")?;
         Ok(value)
@@ -187,18 +192,20 @@ impl Parser<'_> {
 
     /// Takes the start tag of that element.
     fn open(&mut self, name: &str) -> Result<(), BadCall> {
-        match self.next_element()? {
-            Token::Open(opened) if opened == name => Ok(()),
-            other => Err(unexpected(&other, &format!("<{name}>"))),
+        let token = self.next_element()?;
+        if matches!(&token, Token::Open(opened) if opened == name) {
+            return Ok(());
         }
+        Err(unexpected(&token, &format!("<{name}>")))
     }
 
     /// Takes the end tag of that element.
     fn close(&mut self, name: &str) -> Result<(), BadCall> {
-        match self.next_element()? {
-            Token::Close(closed) if closed == name => Ok(()),
-            other => Err(unexpected(&other, &format!("</{name}>"))),
+        let token = self.next_element()?;
+        if matches!(&token, Token::Close(closed) if closed == name) {
+            return Ok(());
         }
+        Err(unexpected(&token, &format!("</{name}>")))
     }
 
     /// Takes the start tag of that element, if it is the next one.
@@ -217,8 +224,8 @@ impl Parser<'_> {
         loop {
             match self.next()? {
                 Token::Text(more) => text.push_str(&more),
-                other => {
-                    self.ahead.push(other);
+                tag @ (Token::Open(_) | Token::Close(_) | Token::End) => {
+                    self.ahead.push(tag);
                     return Ok(text);
                 }
             }
@@ -228,9 +235,9 @@ impl Parser<'_> {
     /// The next token that is not blank text.
     fn next_element(&mut self) -> Result<Token, BadCall> {
         loop {
-            match self.next()? {
-                Token::Text(text) if text.trim().is_empty() => {}
-                token => return Ok(token),
+            let token = self.next()?;
+            if !matches!(&token, Token::Text(text) if text.trim().is_empty()) {
+                return Ok(token);
             }
         }
     }
