@@ -94,7 +94,9 @@ document.addEventListener("submit", async (event) => {
   const order = button.value;
   const [action, target] = [order.split(" ")[0], order.slice(order.indexOf(" ") + 1)];
   if (target === "*" && action !== "start" && !window.confirm(`${button.title}?`)) return;
-  button.disabled = true;
+  // Not disabled: that would take the keyboard's focus away.
+  if (button.getAttribute("aria-disabled")) return;
+  button.setAttribute("aria-disabled", "true");
   try {
     const reply = await fetch("/action", {
       method: "POST",
@@ -106,7 +108,7 @@ document.addEventListener("submit", async (event) => {
   } catch (error) {
     say(`${order}: no answer (${error.message})`, true);
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
   }
 });
 
