@@ -37,8 +37,8 @@ fn shop(scanning: &Scanning) {
 
 fn served(args: &[&str]) -> (Server, String) {
     let mut server = Server::on(shop);
-    let mut all = vec!["--tcp", "127.0.0.1:0", "--name", "shop"];
-    all.extend(args);
+    let mut all = args.to_vec();
+    all.extend(["--tcp", "127.0.0.1:0", "--name", "shop"]);
     server.start(&all);
     let url = format!("http://localhost:{}", server.port());
     for name in ["web", "workers:w1", "workers:w2"] {

@@ -57,11 +57,11 @@ impl Server {
         server
     }
 
-    /// Starts svhttpd on the unix socket `socket`, with more arguments.
+    /// Starts svhttpd on the unix socket `socket`; the arguments come first.
     pub fn start(&mut self, args: &[&str]) {
         let socket = self.socket();
-        let mut all = vec!["--unix", socket.to_str().unwrap()];
-        all.extend(args);
+        let mut all = args.to_vec();
+        all.extend(["--unix", socket.to_str().unwrap()]);
         self.start_bare(&all);
         until("svhttpd listens", || UnixStream::connect(&socket).is_ok());
     }
