@@ -29,6 +29,8 @@ fn those_of_debian_packages_run_with_their_logs() {
         r#"
         {STAYS}
         suite
+        # Where there is none, clients look in /etc/service, as on Debian.
+        rmdir /service
         for service in bcron-sched bcron-spool bcron-update git-daemon mini-httpd socklog-inet socklog-unix; do
             [ -x /etc/sv/$service/run ] || {{ echo "$service is not installed: see tests/run"; exit 1; }}
             ln -s /etc/sv/$service /etc/service/$service
@@ -72,6 +74,7 @@ fn those_of_debian_packages_run_without_an_older_suite() {
         {STAYS}
         suite
         without_older_suites
+        rmdir /service
         for service in bcron-sched bcron-spool bcron-update git-daemon mini-httpd socklog-inet socklog-unix; do
             update-service --add /etc/sv/$service
             mkdir -p /var/log/runit/$service

@@ -167,7 +167,7 @@ fn a_script_is_searched_for_what_it_calls() {
         "redis-cli",
         "tr",
         "nginx",
-        "curl",
+        "strace",
         "mandoc",
         "unshare",
         "echo",
