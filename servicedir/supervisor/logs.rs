@@ -50,8 +50,13 @@ pub fn service(layout: &Layout, channel: Channel) -> Option<PathBuf> {
 /// the first directory in the log service (`main` before the others) that a logger has written to.
 #[must_use]
 pub fn file(layout: &Layout, channel: Channel) -> Option<PathBuf> {
-    let logger = service(layout, channel)?;
-    opened_by_logger(&logger).or_else(|| written_directory(&logger))
+    newest(&service(layout, channel)?)
+}
+
+/// The file with the newest output that the log service at `logger` has written.
+#[must_use]
+pub fn newest(logger: &Path) -> Option<PathBuf> {
+    opened_by_logger(logger).or_else(|| written_directory(logger))
 }
 
 fn opened_by_logger(logger: &Path) -> Option<PathBuf> {
