@@ -43,8 +43,8 @@ fn main() {
     }
     match variable("CARGO_CFG_TARGET_ENV").as_str() {
         "gnu" => link_statically(),
-        // Rust's own default for musl is a static program; only its address is to be fixed.
-        "musl" => pass("-no-pie"),
+        // Rust links musl's archives by itself.
+        "musl" => ARGUMENTS.into_iter().for_each(pass),
         _ => println!("cargo::error=servicedir runs on Linux, with glibc (gnu) or musl"),
     }
 }

@@ -8,9 +8,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, OFlags};
+use rustix::io::Errno;
 
 use crate::signal::Signal;
+use crate::trust::{self, Refused};
 
 /// A command to a supervise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -76,16 +78,17 @@ impl Control {
 /// Opens a FIFO for writing, without waiting for a reader.
 ///
 /// # Errors
-/// `ENXIO`: nobody reads it, so no supervise is there. `EINVAL`: the file is no FIFO. Otherwise as
-/// open(2).
+/// `ENXIO`: no supervise reads it. `EINVAL`: the file is not a FIFO. `ELOOP`: it is a link. Otherwise
+/// as open(2).
 pub fn open_for_writing(path: &Path) -> io::Result<OwnedFd> {
-    let fifo = rustix::fs::open(
-        path,
-        OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    require_fifo(&fifo)?;
-    Ok(fifo)
+    match trust::open_fifo(CWD, path, OFlags::WRONLY) {
+        Ok((fifo, _)) => Ok(fifo),
+        Err(Refused::Failed(errno)) => Err(errno.into()),
+        Err(Refused::Link) => Err(Errno::LOOP.into()),
+        Err(Refused::NotFifo | Refused::NotFile | Refused::Long(_) | Refused::Owner(_)) => {
+            Err(Errno::INVAL.into())
+        }
+    }
 }
 
 /// Fails with `EINVAL` when the descriptor is not that of a FIFO: bytes would only pile up in a file.
@@ -97,23 +100,22 @@ pub fn require_fifo(fifo: &OwnedFd) -> rustix::io::Result<()> {
     if FileType::from_raw_mode(mode) == FileType::Fifo {
         Ok(())
     } else {
-        Err(rustix::io::Errno::INVAL)
+        Err(Errno::INVAL)
     }
 }
 
 /// Whether a supervise holds the `ok` FIFO at `path` open: opening it for writing then succeeds.
 ///
 /// # Errors
-/// As open(2), but for the two that mean no: `ENXIO` (nobody reads it) and `ENOENT`.
+/// As open(2), but for the errnos that mean no: `ENXIO` (no process reads it), `ENOENT`, and `EINVAL`
+/// (it is not a FIFO).
 pub fn is_supervised(ok: &Path) -> io::Result<bool> {
-    match rustix::fs::open(
-        ok,
-        OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    ) {
+    match open_for_writing(ok) {
         Ok(_) => Ok(true),
-        Err(rustix::io::Errno::NXIO | rustix::io::Errno::NOENT) => Ok(false),
-        Err(errno) => Err(errno.into()),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NXIO | Errno::NOENT | Errno::INVAL) => Ok(false),
+            _ => Err(error),
+        },
     }
 }
 

@@ -3,7 +3,9 @@
 //! The programs meet only in the file system; none reaches into another. This library is the map of
 //! what they find there. `ARCHITECTURE.md` tells who uses which module.
 
+pub mod accounts;
 pub mod control;
+pub mod error_words;
 pub mod exec;
 pub mod foreground;
 pub mod guard;
@@ -16,9 +18,10 @@ pub mod process;
 pub mod reading;
 pub mod report;
 pub mod signal;
-pub mod small_file;
+pub mod state_folder;
 pub mod status;
 pub mod supervisor;
 pub mod tai64n;
+pub mod trust;
 pub mod wait;
 pub mod words;

@@ -1,12 +1,18 @@
 //! The lock of a state directory: held by flock(2), as daemontools and runit hold it, while a
 //! supervise lives. The file holds its pid as text.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat};
+use rustix::io::Errno;
 use rustix::process::Pid;
+
+use crate::trust;
+
+/// The longest lock file that is read, in bytes: more than any pid needs.
+const HOLDER_MAX: usize = 64;
 
 /// A lock that this process holds until it is dropped.
 #[derive(Debug)]
@@ -28,13 +34,18 @@ impl Lock {
     /// # Errors
     /// See [`NotLocked`].
     pub fn take(path: &Path) -> Result<Self, NotLocked> {
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = OFlags::RDWR
+            | OFlags::CREATE
+            | OFlags::CLOEXEC
+            | OFlags::NOCTTY
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK;
         let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| NotLocked::Failed(errno.into()))?;
+        require_regular(&file).map_err(|errno| NotLocked::Failed(errno.into()))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(NotLocked::Held(holder(path))),
+            Err(Errno::WOULDBLOCK) => return Err(NotLocked::Held(holder(path))),
             Err(errno) => return Err(NotLocked::Failed(errno.into())),
         }
         let mut file = File::from(file);
@@ -53,10 +64,21 @@ impl Lock {
     }
 }
 
+/// A FIFO or a device can be locked too, but no other program would look there.
+fn require_regular(file: impl std::os::fd::AsFd) -> Result<(), Errno> {
+    if FileType::from_raw_mode(fstat(file)?.st_mode).is_file() {
+        Ok(())
+    } else {
+        Err(Errno::INVAL)
+    }
+}
+
 /// The pid that stands in the lock file. It is its holder's only while the lock is held.
 #[must_use]
 pub fn holder(path: &Path) -> Option<Pid> {
-    fs::read_to_string(path)
+    let (file, _) = trust::open_file(CWD, path, OFlags::NOFOLLOW).ok()?;
+    let bytes = trust::read_open(&file, HOLDER_MAX).ok()?;
+    std::str::from_utf8(&bytes)
         .ok()?
         .trim()
         .parse()

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::signal::Signal;
 
 pub use fault::Fault;
+pub use file::FILE_MAX;
 pub use limit::{Hard, Limit, Range};
 pub use values::{Account, Autorestart, Backoff, ExitCodes, Growth, Ready, User};
 

@@ -23,10 +23,9 @@ struct PidfdInfo {
 const INFO_EXIT: u64 = 1 << 3;
 
 /// `PIDFD_GET_INFO`: _IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info).
-const GET_INFO: libc::Ioctl = {
-    let size = size_of::<PidfdInfo>();
-    0xC000_0000 | (size as libc::Ioctl) << 16 | 0xFF << 8 | 11
-};
+/// Written as hexadecimal digits of 32 bits: glibc takes a request as an unsigned long, musl as an int.
+const GET_INFO: u32 = 0xC040_FF0B;
+const _: () = assert!(size_of::<PidfdInfo>() == 0x40);
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` (Linux 6.9).
 const SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
@@ -42,7 +41,7 @@ pub fn exit_status(pidfd: impl AsFd) -> Option<End> {
     let descriptor = pidfd.as_fd().as_raw_fd();
     // SAFETY: the descriptor is open for as long as it is borrowed; the kernel writes at most the
     // size that is encoded in the request, which is that of the value.
-    let result = unsafe { libc::ioctl(descriptor, GET_INFO, &raw mut info) };
+    let result = unsafe { libc::ioctl(descriptor, GET_INFO as libc::Ioctl, &raw mut info) };
     if result != 0 || info.mask & INFO_EXIT == 0 {
         return None;
     }

@@ -1,11 +1,9 @@
 //! Reading a status file from outside: what may go wrong, and what is still worth showing then.
 
-use std::path::Path;
-
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-
+use crate::layout::{Layout, STATUS};
+use crate::state_folder::{STATE_FILE_MAX, StateFolder};
 use crate::status::{BadStatus, Status};
+use crate::trust::Refused;
 
 /// A status file as it was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,11 +19,9 @@ pub struct Reading {
 /// Why there is nothing to show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unread {
-    /// The file cannot be opened.
-    Open(Errno),
-    /// The file cannot be read.
-    Read(Errno),
-    /// It is no status file.
+    /// The file cannot be opened or read, or its owner has no say here.
+    Refused(Refused),
+    /// It is not a status file.
     Bad(BadStatus),
 }
 
@@ -33,30 +29,39 @@ pub enum Unread {
 /// meet half a record; the next look meets a whole one.
 const TRIES: u32 = 3;
 
-/// The longest record this suite writes has 2134 bytes; of a longer file the first 20 bytes count.
-const LONGEST: usize = 4096;
-
-/// Reads the status file at `path`.
+/// Reads the status file of a service.
 ///
 /// # Errors
 /// See [`Unread`].
-pub fn read_status(path: &Path) -> Result<Reading, Unread> {
-    let mut outcome = read_once(path);
+pub fn status_of(layout: &Layout) -> Result<Reading, Unread> {
+    read_status(&StateFolder::open(layout).map_err(Unread::Refused)?)
+}
+
+/// Reads the status file of an open state directory.
+///
+/// # Errors
+/// See [`Unread`].
+pub fn read_status(state: &StateFolder) -> Result<Reading, Unread> {
+    let mut outcome = read_once(state);
     for _ in 1..TRIES {
         match &outcome {
-            Ok(Reading { damage: None, .. }) | Err(Unread::Open(_) | Unread::Read(_)) => break,
-            Ok(_) | Err(Unread::Bad(_)) => outcome = read_once(path),
+            Ok(Reading { damage: None, .. }) | Err(Unread::Refused(_)) => break,
+            Ok(_) | Err(Unread::Bad(_)) => outcome = read_once(state),
         }
     }
     outcome
 }
 
-fn read_once(path: &Path) -> Result<Reading, Unread> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(Unread::Open)?;
-    let mut buffer = [0; LONGEST];
-    let length = rustix::io::read(&file, &mut buffer).map_err(Unread::Read)?;
-    let bytes = buffer.get(..length).unwrap_or_default();
+fn read_once(state: &StateFolder) -> Result<Reading, Unread> {
+    let file = state
+        .read(STATUS, STATE_FILE_MAX)
+        .map_err(Unread::Refused)?;
+    interpret(&file.bytes)
+}
+
+/// What the bytes of a status file say; of a damaged record, what its first 20 bytes say.
+fn interpret(bytes: &[u8]) -> Result<Reading, Unread> {
+    let length = bytes.len();
     match Status::unpack(bytes) {
         Ok(status) => Ok(Reading {
             status,
@@ -77,24 +82,20 @@ fn read_once(path: &Path) -> Result<Reading, Unread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(bytes: &[u8]) -> Result<Reading, Unread> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        read_status(file.path())
-    }
+    use rustix::io::Errno;
 
     #[test]
     fn a_file_of_daemontools_has_no_record_and_no_damage() {
         let reading =
-            read(b"\x40\x00\x00\x00\x6b\x01\x8c\x0a\x1a\x2b\x3c\xf4\x62\x4f\x00\x00\x00u").unwrap();
+            interpret(b"\x40\x00\x00\x00\x6b\x01\x8c\x0a\x1a\x2b\x3c\xf4\x62\x4f\x00\x00\x00u")
+                .unwrap();
         assert_eq!((reading.length, reading.damage), (18, None));
         assert_eq!(reading.status.record, None);
     }
 
     #[test]
     fn the_first_bytes_of_a_damaged_record_are_shown() {
-        let reading = read(
+        let reading = interpret(
             b"\x40\x00\x00\x00\x6b\x01\x8c\x0a\x1a\x2b\x3c\xf4\x62\x4f\x00\x00\x00u\0\x01\x01torn",
         )
         .unwrap();
@@ -104,14 +105,19 @@ mod tests {
 
     #[test]
     fn three_bytes_and_a_missing_file_and_a_folder_are_told_apart() {
-        assert_eq!(read(b"abc"), Err(Unread::Bad(BadStatus::Short(3))));
+        let scratch = tempfile::tempdir().unwrap();
+        let state = scratch.path().join("supervise");
+        std::fs::create_dir(&state).unwrap();
+        let layout = Layout::with_supervisedir(scratch.path(), None).unwrap();
+        let folder = StateFolder::open(&layout).unwrap();
         assert_eq!(
-            read_status(Path::new("/nonexistent/status")),
-            Err(Unread::Open(Errno::NOENT))
+            read_status(&folder),
+            Err(Unread::Refused(Refused::Failed(Errno::NOENT)))
         );
-        assert_eq!(
-            read_status(Path::new("/proc")),
-            Err(Unread::Read(Errno::ISDIR))
-        );
+        std::fs::write(state.join(STATUS), "abc").unwrap();
+        assert_eq!(read_status(&folder), Err(Unread::Bad(BadStatus::Short(3))));
+        std::fs::remove_file(state.join(STATUS)).unwrap();
+        std::fs::create_dir(state.join(STATUS)).unwrap();
+        assert_eq!(read_status(&folder), Err(Unread::Refused(Refused::NotFile)));
     }
 }

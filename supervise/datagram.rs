@@ -46,15 +46,13 @@ pub(crate) fn receive<'a>(
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
     };
-    let mut header = libc::msghdr {
-        msg_name: std::ptr::null_mut(),
-        msg_namelen: 0,
-        msg_iov: &raw mut data,
-        msg_iovlen: 1,
-        msg_control: control.as_mut_ptr().cast(),
-        msg_controllen: CONTROL,
-        msg_flags: 0,
-    };
+    // SAFETY: a header of zeros is a valid one, without a name, data or room for control messages.
+    // (musl's has padding that has no names.)
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut data;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = CONTROL as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: the header points to the two buffers, which outlive the call, with their lengths.
     let count = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
@@ -62,7 +60,8 @@ pub(crate) fn receive<'a>(
         let errno = std::io::Error::last_os_error().raw_os_error();
         return Err(Errno::from_raw_os_error(errno.unwrap_or(libc::EIO)));
     };
-    let (sender, numbers) = read_control(control.get(..header.msg_controllen).unwrap_or_default());
+    let length = header.msg_controllen as usize;
+    let (sender, numbers) = read_control(control.get(..length).unwrap_or_default());
     // SAFETY: the kernel has just made these descriptors for this call, so that nobody else has them.
     let own = |number: i32| unsafe { OwnedFd::from_raw_fd(number) };
     Ok(Datagram {

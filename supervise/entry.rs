@@ -5,13 +5,11 @@
 //! which is a page of memory and a twelfth of the time to start. What it does that is needed is done
 //! here: the descriptors 0, 1 and 2 are open. (SIGPIPE is blocked with other signals, in `main`.)
 //!
-//! The unit tests have the entry of their harness instead.
-#![cfg_attr(
-    not(test),
-    expect(
-        unsafe_code,
-        reason = "the symbol that the C library calls has to have this name"
-    )
+//! For glibc alone: musl hands the arguments to Rust's start-up code and nowhere else. The unit tests
+//! have the entry of their harness.
+#![expect(
+    unsafe_code,
+    reason = "the symbol that the C library calls has to have this name"
 )]
 
 use std::ffi::{c_char, c_int};
@@ -20,8 +18,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::stdio::{raw_stderr, raw_stdin, raw_stdout};
 
 /// What the C library calls. The arguments are found by `std::env::args_os`, as everywhere.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-#[cfg_attr(test, allow(dead_code, reason = "the test harness has its own"))]
+#[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
     open_standard_descriptors();
     c_int::from(crate::finish())

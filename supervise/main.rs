@@ -3,14 +3,14 @@
 //! `machine` decides, `event_loop` does. The order in `run` is that of daemontools: the lock before
 //! the FIFOs, the status before `ok`, so that whoever finds `ok` open finds all the rest.
 
-#![cfg_attr(not(test), no_main)]
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
 
 mod account;
 mod adopt;
 mod announce;
 mod context;
 mod datagram;
-#[cfg(not(test))]
+#[cfg(all(not(test), target_env = "gnu"))]
 mod entry;
 mod event;
 mod event_loop;
@@ -68,6 +68,12 @@ Environment:
 Exit codes: 0 told to exit, 100 wrong usage, 111 a system call failed or the
 service has a supervise already. See supervise(8) and servicedir(5).
 ";
+
+/// musl hands the arguments to Rust's start-up code alone.
+#[cfg(all(not(test), not(target_env = "gnu")))]
+fn main() -> std::process::ExitCode {
+    finish().into()
+}
 
 /// The exit code, after the reason for it was said.
 #[cfg_attr(

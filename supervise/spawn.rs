@@ -343,8 +343,9 @@ fn close_all_but(kept: [Option<RawFd>; 2]) {
 /// Closes the descriptors from `first` to `last`; before Linux 5.9, and where a container forbids the
 /// system call, one by one up to the limit.
 fn close_range(first: libc::c_uint, last: libc::c_uint) {
-    // SAFETY: the child uses none of these: it never returns into the event loop.
-    if unsafe { libc::close_range(first, last, 0) } == 0 {
+    // SAFETY: the child uses none of these: it never returns into the event loop. (By number, since
+    // musl has no function for it.)
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
         return;
     }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;

@@ -17,10 +17,10 @@ use outcome::Asked;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use send::Unsent;
-use servicedir::control::is_supervised;
-use servicedir::layout::{self, Layout, OK, STATUS};
+use servicedir::layout::{self, Layout};
 use servicedir::reading::read_status;
 use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
+use servicedir::state_folder::{StateFolder, is_supervised};
 use servicedir::wait::StatusWatch;
 use wait::{Awaited, Wait};
 
@@ -123,7 +123,7 @@ fn send_to(layout: &Layout, letters: &[u8], room: Instant) -> Result<(), Unsent>
 fn open_for_wait(layout: &Layout, letters: &[u8]) -> Result<Option<OwnedFd>, Unsent> {
     if letters.is_empty() {
         rustix::fs::stat(&layout.dir).map_err(Unsent::Failed)?;
-        is_supervised(&layout.state_file(OK)).map_err(|error| failed(&error))?;
+        is_supervised(layout)?;
         return Ok(None);
     }
     let fifo = send::open(layout)?;
@@ -154,7 +154,7 @@ fn refuse_unknown(layout: &Layout, letters: &[u8]) -> Result<(), Unsent> {
     let Some(byte) = letters.iter().find(|letter| OURS.contains(letter)) else {
         return Ok(());
     };
-    match read_status(&layout.state_file(STATUS)) {
+    match read_status(&StateFolder::open(layout)?) {
         Ok(reading) if reading.damage.is_none() && reading.status.record.is_none() => {
             Err(Unsent::Unknown(*byte))
         }

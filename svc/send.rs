@@ -6,23 +6,34 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use servicedir::control;
 use servicedir::layout::{CONTROL, Layout};
 use servicedir::report::{Why, exit};
+use servicedir::state_folder::StateFolder;
+use servicedir::trust::Refused;
 
 /// Why commands did not reach a supervise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unsent {
     /// Nobody reads the FIFO.
     NotRunning,
-    /// The control file is no FIFO.
-    NotFifo,
     /// The FIFO takes no more bytes: its supervise hangs, or is stopped.
     Full,
     /// The supervise is of another suite, and does not know this byte.
     Unknown(u8),
     /// A system call failed.
     Failed(Errno),
+    /// The control file is not one to write commands to.
+    Refused(Refused),
+}
+
+impl From<Refused> for Unsent {
+    fn from(refused: Refused) -> Self {
+        match refused.errno() {
+            Some(Errno::NXIO) => Self::NotRunning,
+            Some(errno) => Self::Failed(errno),
+            None => Self::Refused(refused),
+        }
+    }
 }
 
 impl Unsent {
@@ -30,7 +41,7 @@ impl Unsent {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::NotRunning | Self::Unknown(_) => exit::USAGE,
-            Self::NotFifo | Self::Full | Self::Failed(_) => exit::SYSTEM,
+            Self::Full | Self::Failed(_) | Self::Refused(_) => exit::SYSTEM,
         }
     }
 }
@@ -39,7 +50,6 @@ impl fmt::Display for Unsent {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRunning => out.write_str("supervise not running"),
-            Self::NotFifo => out.write_str("its control file is not a FIFO"),
             Self::Full => out.write_str("its control FIFO is full: supervise does not read it"),
             Self::Unknown(byte) => write!(
                 out,
@@ -47,22 +57,18 @@ impl fmt::Display for Unsent {
                 char::from(*byte)
             ),
             Self::Failed(errno) => Why::from(*errno).fmt(out),
+            Self::Refused(refused) => write!(out, "its control file is {refused}"),
         }
     }
 }
 
 /// Opens the control FIFO of a service.
 pub(crate) fn open(layout: &Layout) -> Result<OwnedFd, Unsent> {
-    let error = match control::open_for_writing(&layout.state_file(CONTROL)) {
-        Ok(fifo) => return Ok(fifo),
-        Err(error) => Errno::from_io_error(&error).unwrap_or(Errno::IO),
-    };
-    match error {
-        Errno::NXIO => Err(Unsent::NotRunning),
-        Errno::INVAL => Err(Unsent::NotFifo),
+    match StateFolder::open(layout).and_then(|state| state.open_fifo(CONTROL)) {
+        Ok(fifo) => Ok(fifo),
         // A directory that never had a supervise, as opposed to one that is not there.
-        Errno::NOENT if layout.dir.is_dir() => Err(Unsent::NotRunning),
-        errno => Err(Unsent::Failed(errno)),
+        Err(Refused::Failed(Errno::NOENT)) if layout.dir.is_dir() => Err(Unsent::NotRunning),
+        Err(refused) => Err(refused.into()),
     }
 }
 

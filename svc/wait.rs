@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use servicedir::control::is_supervised;
-use servicedir::layout::{LOCK, Layout, OK, STATUS};
+use servicedir::layout::{LOCK, Layout};
 use servicedir::lock;
-use servicedir::reading::read_status;
+use servicedir::reading::{Unread, read_status};
 use servicedir::report::{Failure, Reporter, exit};
+use servicedir::state_folder::StateFolder;
 use servicedir::status::Status;
 use servicedir::tai64n::Tai64n;
+use servicedir::trust::Refused;
 use servicedir::wait::{Seen, StatusWatch};
 use servicedir::words::Words;
 
@@ -49,6 +50,8 @@ struct Looked {
     supervised: bool,
     drained: bool,
     status: Option<Status>,
+    /// The system was short of something: the rest says less than it could, and means nothing.
+    blurred: bool,
 }
 
 impl Looked {
@@ -88,6 +91,10 @@ impl Awaited {
     /// Looks, judges, and says what went wrong; the exit code when there is nothing more to wait for.
     fn settle(&mut self, asked: &Asked, now: Instant, report: Reporter) -> Option<u8> {
         let looked = self.look();
+        if looked.blurred {
+            self.again = Some(now + LOOK_AGAIN);
+            return None;
+        }
         let typed = self.typed.display();
         let code = match judge(asked, &self.before, looked.now()) {
             Answer::Done => Some(exit::DONE),
@@ -125,8 +132,7 @@ impl Awaited {
     }
 
     fn remember(&mut self) {
-        let reading = read_status(&self.layout.state_file(STATUS)).ok();
-        self.before.status = reading.map(|reading| reading.status);
+        self.before.status = self.look().status;
         // A supervise locks before it opens its FIFOs.
         self.before.supervise = lock::holder(&self.layout.state_file(LOCK));
         self.before.unread = self.unread();
@@ -142,13 +148,23 @@ impl Awaited {
     fn look(&self) -> Looked {
         // First the FIFO, then the status: what has been read was acted on before it was announced.
         let drained = self.unread() == 0;
-        let supervised = is_supervised(&self.layout.state_file(OK)).unwrap_or(false);
-        let status = read_status(&self.layout.state_file(STATUS)).ok();
-        Looked {
-            supervised,
+        let mut looked = Looked {
+            supervised: false,
             drained,
-            status: status.map(|reading| reading.status),
-        }
+            status: None,
+            blurred: false,
+        };
+        let seen = StateFolder::open(&self.layout).and_then(|state| {
+            looked.supervised = state.is_supervised()?;
+            match read_status(&state) {
+                Ok(reading) => looked.status = Some(reading.status),
+                Err(Unread::Refused(refused)) => return Err(refused),
+                Err(Unread::Bad(_)) => {}
+            }
+            Ok(())
+        });
+        looked.blurred = seen.is_err_and(|refused: Refused| !refused.is_about_the_file());
+        looked
     }
 
     /// When to look again without being told to.

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use servicedir::layout::{self, Layout, STATUS};
 use servicedir::reading::{Reading, Unread, read_status};
+use servicedir::state_folder::StateFolder;
 use servicedir::status::{BadStatus, Phase, State};
+use servicedir::trust::Refused;
 
 use crate::djb;
 use crate::presence::{Absent, enter, in_directory, probe};
@@ -47,9 +49,7 @@ impl Seen {
         match &self.problem {
             None => self.reading.is_some(),
             Some(Problem::Absent(_) | Problem::StatDown(_)) => false,
-            Some(Problem::OpenStatus(..) | Problem::ReadStatus(..) | Problem::BadFormat(..)) => {
-                true
-            }
+            Some(Problem::OpenStatus(..) | Problem::BadFormat(..)) => true,
         }
     }
 
@@ -74,11 +74,9 @@ pub(crate) enum Problem {
     Absent(Absent),
     /// Nothing can be said of the `down` file.
     StatDown(Errno),
-    /// The status file cannot be opened.
-    OpenStatus(PathBuf, Errno),
-    /// The status file cannot be read.
-    ReadStatus(PathBuf, Errno),
-    /// The status file is none.
+    /// The status file cannot be opened or read.
+    OpenStatus(PathBuf, Refused),
+    /// What is called status is not a status file.
     BadFormat(PathBuf, BadStatus),
 }
 
@@ -87,21 +85,9 @@ impl fmt::Display for Problem {
         match self {
             Self::Absent(absent) => absent.fmt(out),
             Self::StatDown(errno) => write!(out, "unable to stat down: {}", djb::words(*errno)),
-            Self::OpenStatus(path, errno) => {
-                write!(
-                    out,
-                    "unable to open {}: {}",
-                    path.display(),
-                    djb::words(*errno)
-                )
-            }
-            Self::ReadStatus(path, errno) => {
-                write!(
-                    out,
-                    "unable to read {}: {}",
-                    path.display(),
-                    djb::words(*errno)
-                )
+            Self::OpenStatus(path, refused) => {
+                let path = path.display();
+                write!(out, "unable to open {path}: {}", djb::refused(*refused))
             }
             Self::BadFormat(path, _) => {
                 write!(out, "unable to read {}: bad format", path.display())
@@ -121,7 +107,10 @@ pub(crate) fn look(service: &Service, last: bool) -> Seen {
         }
     };
     let down = rustix::fs::stat(layout.dir.join(layout::DOWN)).err();
-    let absent = probe(layout).err();
+    let (state, absent) = match probe(layout) {
+        Ok(state) => (Some(state), None),
+        Err(absent) => (None, Some(absent)),
+    };
     seen.problem = problem(&layout.dir, down, absent);
     seen.normally_up = match (down, &seen.problem) {
         (_, Some(Problem::Absent(Absent::Chdir(_)))) => None,
@@ -130,7 +119,13 @@ pub(crate) fn look(service: &Service, last: bool) -> Seen {
         (Some(_), _) => None,
     };
     if seen.problem.is_none() || last {
-        match read_status(&layout.state_file(STATUS)) {
+        let reading = match state {
+            Some(state) => read_status(&state),
+            None => StateFolder::open(layout)
+                .map_err(Unread::Refused)
+                .and_then(|state| read_status(&state)),
+        };
+        match reading {
             Ok(reading) => seen.reading = Some(reading),
             Err(unread) => {
                 let problem = unreadable(in_directory(layout, STATUS), unread);
@@ -157,8 +152,7 @@ fn problem(dir: &Path, down: Option<Errno>, absent: Option<Absent>) -> Option<Pr
 
 fn unreadable(path: PathBuf, unread: Unread) -> Problem {
     match unread {
-        Unread::Open(errno) => Problem::OpenStatus(path, errno),
-        Unread::Read(errno) => Problem::ReadStatus(path, errno),
+        Unread::Refused(refused) => Problem::OpenStatus(path, refused),
         Unread::Bad(bad) => Problem::BadFormat(path, bad),
     }
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use servicedir::layout::{Layout, OK};
+use servicedir::state_folder::StateFolder;
+use servicedir::trust::Refused;
 
 use crate::djb;
 
@@ -17,13 +18,16 @@ pub(crate) enum Absent {
     /// Nobody holds the `ok` FIFO.
     NotRunning,
     /// The `ok` FIFO, by its name in the service directory, cannot be opened.
-    OpenOk(PathBuf, Errno),
+    OpenOk(PathBuf, Refused),
 }
 
 impl Absent {
     /// Whether this is how a directory looks that no supervise has, as opposed to a failed call.
     pub(crate) fn is_certain(&self) -> bool {
-        matches!(self, Self::NotRunning | Self::OpenOk(_, Errno::NOENT))
+        matches!(
+            self,
+            Self::NotRunning | Self::OpenOk(_, Refused::Failed(Errno::NOENT))
+        )
     }
 }
 
@@ -32,12 +36,12 @@ impl fmt::Display for Absent {
         match self {
             Self::Chdir(errno) => write!(out, "unable to chdir: {}", djb::words(*errno)),
             Self::NotRunning => out.write_str("supervise not running"),
-            Self::OpenOk(path, errno) => {
+            Self::OpenOk(path, refused) => {
                 write!(
                     out,
                     "unable to open {}: {}",
                     path.display(),
-                    djb::words(*errno)
+                    djb::refused(*refused)
                 )
             }
         }
@@ -53,13 +57,14 @@ pub(crate) fn enter(dir: &Path) -> Result<(), Absent> {
     }
 }
 
-/// Whether a supervise holds the `ok` FIFO: opening it for writing then succeeds.
-pub(crate) fn probe(layout: &Layout) -> Result<(), Absent> {
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match rustix::fs::open(layout.state_file(OK), flags, Mode::empty()) {
-        Ok(_) => Ok(()),
-        Err(Errno::NXIO) => Err(Absent::NotRunning),
-        Err(errno) => Err(Absent::OpenOk(in_directory(layout, OK), errno)),
+/// Opens the state directory of a service that a supervise is there for.
+pub(crate) fn probe(layout: &Layout) -> Result<StateFolder, Absent> {
+    let unable = |refused| Absent::OpenOk(in_directory(layout, OK), refused);
+    let state = StateFolder::open(layout).map_err(unable)?;
+    match state.open_fifo(OK) {
+        Ok(_) => Ok(state),
+        Err(Refused::Failed(Errno::NXIO) | Refused::NotFifo) => Err(Absent::NotRunning),
+        Err(refused) => Err(unable(refused)),
     }
 }
 

@@ -57,11 +57,11 @@ fn supervised(typed: &Path, dir: &Path) -> Result<u8, Failure> {
         let typed = typed.display();
         let message = match absent {
             Absent::Chdir(errno) => format!("unable to chdir to {typed}: {}", djb::words(errno)),
-            Absent::OpenOk(path, errno) => {
+            Absent::OpenOk(path, refused) => {
                 format!(
                     "unable to open {typed}/{}: {}",
                     path.display(),
-                    djb::words(errno)
+                    djb::refused(refused)
                 )
             }
             Absent::NotRunning => format!("{typed}: {absent}"),
@@ -75,7 +75,7 @@ fn supervised(typed: &Path, dir: &Path) -> Result<u8, Failure> {
         ))
     })?;
     match probe(&layout) {
-        Ok(()) => Ok(exit::DONE),
+        Ok(_) => Ok(exit::DONE),
         Err(absent) if absent.is_certain() => Ok(exit::USAGE),
         Err(absent) => Err(failed(absent)),
     }

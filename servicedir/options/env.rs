@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use rustix::fs::{Mode, OFlags};
 
 use super::fault::Fault;
-use super::file::{self, Problem};
+use super::file;
 use crate::layout::OPTIONS;
 
 /// Reads `env/` of the opened `options/`.
@@ -33,12 +33,7 @@ pub(super) fn read(options: &OwnedFd) -> Result<Vec<(OsString, Option<OsString>)
         if name.as_bytes().contains(&b'=') {
             return Err(fault("a variable's name has no \"=\""));
         }
-        let bytes = match file::read_plain(&folder, &name) {
-            Ok(bytes) => bytes,
-            Err(problem @ (Problem::Errno(_) | Problem::NoFile | Problem::Long)) => {
-                return Err(fault(&problem.words()));
-            }
-        };
+        let bytes = file::read_variable(&folder, &name).map_err(|problem| fault(&problem))?;
         let value = value(&bytes);
         variables.push((name, value));
     }

@@ -6,15 +6,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::fault::Fault;
 use crate::layout::OPTIONS;
+use crate::report::Why;
+use crate::trust::{self, Refused};
 
 /// The longest file that is read, in bytes: what the kernel allows a variable's text to be, so that
 /// nothing that can be used is refused (execve(2), `MAX_ARG_STRLEN`).
-const MAX_LENGTH: usize = 128 * 1024;
+pub const FILE_MAX: usize = 128 * 1024;
 
 /// Opens `options/` of a service directory; `None` where there is none.
 pub(super) fn open_folder(service_dir: &Path) -> Result<Option<OwnedFd>, Fault> {
@@ -53,57 +55,23 @@ pub(super) fn names(folder: &OwnedFd, shown: &str) -> Result<Vec<OsString>, Faul
 
 /// Reads the file of an option.
 pub(super) fn read(folder: &OwnedFd, option: &str) -> Result<Vec<u8>, Fault> {
-    read_plain(folder, OsStr::new(option)).map_err(|problem| match problem {
-        Problem::Errno(errno) => Fault::unreadable(format!("{OPTIONS}/{option}"), errno),
-        other @ (Problem::NoFile | Problem::Long) => Fault::of(option, other.words()),
+    trust::read_at(folder, option, FILE_MAX).map_err(|refused| match refused.errno() {
+        Some(errno) => Fault::unreadable(format!("{OPTIONS}/{option}"), errno),
+        None => Fault::of(option, words(refused)),
     })
 }
 
-/// Why a file has no text to read.
-pub(super) enum Problem {
-    /// A system call failed.
-    Errno(Errno),
-    /// It is a directory, a FIFO, a socket or a device.
-    NoFile,
-    /// It is longer than [`MAX_LENGTH`].
-    Long,
+/// Reads a file of `env/`; what is wrong with it as it stands in a fault.
+pub(super) fn read_variable(folder: &OwnedFd, name: &OsStr) -> Result<Vec<u8>, String> {
+    trust::read_at(folder, name, FILE_MAX).map_err(words)
 }
 
-impl Problem {
-    /// As it stands in a fault.
-    pub(super) fn words(&self) -> String {
-        match self {
-            Self::Errno(errno) => format!("unable to read: {}", crate::report::Why::from(*errno)),
-            Self::NoFile => "expected a plain file".to_owned(),
-            Self::Long => format!("expected a file of at most {MAX_LENGTH} bytes"),
-        }
-    }
-}
-
-/// Reads a plain file of `folder` whole.
-pub(super) fn read_plain(folder: &OwnedFd, name: &OsStr) -> Result<Vec<u8>, Problem> {
-    // Not waiting: a FIFO without a writer would hold up the open.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file =
-        rustix::fs::openat(folder, name, flags, Mode::empty()).map_err(|errno| match errno {
-            Errno::NXIO => Problem::NoFile,
-            other => Problem::Errno(other),
-        })?;
-    let mode = rustix::fs::fstat(&file).map_err(Problem::Errno)?.st_mode;
-    if FileType::from_raw_mode(mode) != FileType::RegularFile {
-        return Err(Problem::NoFile);
-    }
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 1024];
-    loop {
-        match rustix::io::read(&file, &mut buffer) {
-            Ok(0) => return Ok(bytes),
-            Ok(length) => bytes.extend_from_slice(buffer.get(..length).unwrap_or_default()),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Problem::Errno(errno)),
-        }
-        if bytes.len() > MAX_LENGTH {
-            return Err(Problem::Long);
+fn words(refused: Refused) -> String {
+    match refused {
+        Refused::Failed(errno) => format!("unable to read: {}", Why::from(errno)),
+        Refused::Long(limit) => format!("expected a file of at most {limit} bytes"),
+        Refused::NotFile | Refused::NotFifo | Refused::Link | Refused::Owner(_) => {
+            "expected a plain file".to_owned()
         }
     }
 }

@@ -11,13 +11,14 @@ use rustix::fs::Access;
 
 use super::fault::{Code, Fault};
 use super::process::{Process, ProcessState, state_of};
-use crate::control::{self, Control, is_supervised};
-use crate::layout::{CONTROL, OK, RUN, STATUS};
+use crate::control::Control;
+use crate::layout::{CONTROL, RUN};
 use crate::options;
 use crate::process::{Identity, World};
-use crate::reading::read_status;
+use crate::reading::status_of;
 use crate::report::Why;
 use crate::signal::Signal;
+use crate::state_folder::{StateFolder, is_supervised};
 use crate::status::{Phase, Record, State, Status, Want};
 
 /// A command that was sent and not yet answered.
@@ -157,8 +158,9 @@ fn send(
         at_once: options::read(&process.layout.dir)
             .is_ok_and(|options| options.startsecs.is_zero()),
     };
-    let control = control::open_for_writing(&process.layout.state_file(CONTROL))
-        .map_err(|error| failed(&error))?;
+    let control = StateFolder::open(&process.layout)
+        .and_then(|state| state.open_fifo(CONTROL))
+        .map_err(|refused| failed(&refused.into()))?;
     let byte = command.byte().unwrap_or_default();
     match rustix::io::write(&control, &[byte]) {
         Ok(_) => Ok(Pending {
@@ -185,12 +187,10 @@ impl Pending {
     pub fn judge(&self) -> Option<Result<(), Fault>> {
         // First the FIFO, then the status: what has been read was acted on before it was announced.
         let drained = rustix::io::ioctl_fionread(&self.control).is_ok_and(|unread| unread == 0);
-        if !drained || !is_supervised(&self.process.layout.state_file(OK)).unwrap_or(false) {
+        if !drained || !is_supervised(&self.process.layout).unwrap_or(false) {
             return None;
         }
-        let status = read_status(&self.process.layout.state_file(STATUS))
-            .ok()?
-            .status;
+        let status = status_of(&self.process.layout).ok()?.status;
         let verdict = self.asked.judge(&status)?;
         Some(verdict.map_err(|code| Fault::new(code, self.process.namespec())))
     }

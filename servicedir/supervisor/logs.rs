@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::layout::{ERRLOG, LOG, Layout, STATUS};
-use crate::reading::read_status;
+use crate::layout::{ERRLOG, LOG, Layout};
+use crate::reading::status_of;
 use crate::status::Phase;
 
 /// The file that svlogd and multilog write to.
@@ -61,7 +61,7 @@ pub fn newest(logger: &Path) -> Option<PathBuf> {
 
 fn opened_by_logger(logger: &Path) -> Option<PathBuf> {
     let layout = Layout::of(logger).ok()?;
-    let status = read_status(&layout.state_file(STATUS)).ok()?.status;
+    let status = status_of(&layout).ok()?.status;
     let pid = status.pid.filter(|_| status.phase == Phase::Run)?;
     let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());
     let mut files: Vec<PathBuf> = fs::read_dir(folder)

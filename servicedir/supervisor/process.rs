@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use tz::TimeZone;
 
 use super::{local_time, logs, names};
-use crate::control::is_supervised;
-use crate::layout::{Layout, OK, STATUS};
+use crate::layout::Layout;
 use crate::options::{self, Options};
-use crate::reading::read_status;
+use crate::reading::status_of;
 use crate::report::Why;
+use crate::state_folder::is_supervised;
 use crate::status::{End, Phase, Record, State, Status, Want};
+use crate::trust;
 
 /// A service of a scan directory by its place, its group and its name.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -145,8 +146,8 @@ impl Process {
     /// The status as it is now; `None` where no supervise is there or its status cannot be read.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
-        let supervised = is_supervised(&self.layout.state_file(OK)).unwrap_or(false);
-        let reading = read_status(&self.layout.state_file(STATUS)).ok()?;
+        let supervised = is_supervised(&self.layout).unwrap_or(false);
+        let reading = status_of(&self.layout).ok()?;
         supervised.then_some(reading.status)
     }
 
@@ -323,7 +324,7 @@ fn group_of(layout: &Layout) -> String {
 /// another group.
 fn option_text(layout: &Layout, name: &str) -> Option<String> {
     let path = layout.dir.join(crate::layout::OPTIONS).join(name);
-    let text = String::from_utf8(crate::small_file::read(&path).ok()?).ok()?;
+    let text = String::from_utf8(trust::read(&path, options::FILE_MAX).ok()?).ok()?;
     text.lines()
         .map(str::trim)
         .find(|line| !line.is_empty() && !line.starts_with('#'))

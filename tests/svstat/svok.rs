@@ -42,6 +42,13 @@ fn a_supervise_is_there_or_not() {
 }
 
 #[test]
+fn a_plain_file_called_ok_is_held_by_no_supervise() {
+    let scratch = Scratch::new();
+    scratch.file("foo/supervise/ok", "");
+    assert_eq!(answer(scratch.path(), &["foo"]), silent(100));
+}
+
+#[test]
 fn what_is_no_service_directory_is_a_failure() {
     let scratch = Scratch::new();
     scratch.file("plain", "");
