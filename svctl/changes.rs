@@ -144,7 +144,10 @@ fn drop_group(controller: &mut Controller, group: &str) {
         return;
     }
     if take_out(controller, &members) {
-        controller.say(&format!("{group}: removed process group"));
+        match catalog::sweep(&controller.scan, group) {
+            Ok(()) => controller.say(&format!("{group}: removed process group")),
+            Err(error) => failed(controller, group, "remove", &error),
+        }
     }
 }
 

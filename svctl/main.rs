@@ -42,7 +42,8 @@ reread restart shutdown signal start status stop tail update version.
 \"svctl help ACTION\" explains one.
 
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 status: something is not
-running; 4 no svscan, or status: unknown name; 7 not running, or failed to start.
+running; 4 no svscan, or status: unknown name; 7 not running, or failed to
+start.
 ";
 
 /// supervisorctl's exit code for a command line that it cannot read.

@@ -7,12 +7,15 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use servicedir::report::Failure;
-use servicedir::small_file;
 use servicedir::supervisor::catalog::AVAILABLE;
+use servicedir::trust;
 
 use crate::manifest::{self, Manifest};
 use crate::plan::{Plan, Step, Written, is_link, service_of};
 use crate::tree::{Node, Tree};
+
+/// The longest file that is compared, in bytes: what an import writes is far shorter.
+const LONGEST: usize = 128 * 1024;
 
 /// Reads the manifest; an empty one where there is none.
 ///
@@ -58,7 +61,7 @@ fn node(path: &Path) -> Option<Node> {
         let target = fs::read_link(path).ok()?;
         return Some(Node::Link(target.to_string_lossy().into_owned()));
     }
-    let text = small_file::read(path)
+    let text = trust::read(path, LONGEST)
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok());
     Some(text.map_or(Node::Folder, |text| Node::File {

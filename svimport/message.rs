@@ -251,3 +251,105 @@ impl fmt::Display for What {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The message behind this one in a chain of an example each: a new message does not compile until it
+    /// has its place in it.
+    fn next(what: &What) -> Option<What> {
+        let text = String::from;
+        Some(match what {
+            What::NoSection => What::NoKey(text("nonsense")),
+            What::NoKey(_) => What::Value {
+                found: text("10s"),
+                expected: "a whole number without a unit",
+            },
+            What::Value { .. } => What::Expand(Unexpanded::Unknown(text("x"))),
+            What::Expand(Unexpanded::Unknown(name)) if name == "x" => {
+                What::Expand(Unexpanded::Unknown(text("ENV_PORT")))
+            }
+            What::Expand(Unexpanded::Unknown(_)) => What::Expand(Unexpanded::Format),
+            What::Expand(Unexpanded::Format) => What::Environment(BadPairs::Ends),
+            What::Environment(_) => What::Command(Uncut::Quote),
+            What::Command(Uncut::Quote) => What::Command(Uncut::Escape),
+            What::Command(Uncut::Escape) => What::NoCommand,
+            What::NoCommand => What::ProcessNum(2),
+            What::ProcessNum(_) => What::KillAsGroup,
+            What::KillAsGroup => What::UnknownProgram(text("web")),
+            What::UnknownProgram(_) => What::Ambiguous(text("web")),
+            What::Ambiguous(_) => What::NoEvents,
+            What::NoEvents => What::UnknownEvent(text("NOPE")),
+            What::UnknownEvent(_) => What::ListenerRedirect,
+            What::ListenerRedirect => What::Authentication,
+            What::Authentication => What::NoAddress,
+            What::NoAddress => What::NoFiles,
+            What::NoFiles => What::SameName(text("web")),
+            What::SameName(_) => What::Unreadable(text("x.conf: permission denied")),
+            What::Unreadable(_) => What::Fcgi,
+            What::Fcgi => What::Plugin,
+            What::Plugin => What::ResultHandler,
+            What::ResultHandler => What::OpenServer,
+            What::OpenServer => What::UnknownKey,
+            What::UnknownKey => What::UnknownSection,
+            What::UnknownSection => What::NoSupervisord,
+            What::NoSupervisord => What::NoMatch(text("conf.d/*.conf")),
+            What::NoMatch(_) => What::NoBackups,
+            What::NoBackups => What::SharedLog(text("x.log")),
+            What::SharedLog(_) => What::StderrIgnored,
+            What::StderrIgnored => What::StderrElsewhere,
+            What::StderrElsewhere => What::StripAnsi,
+            What::StripAnsi => What::MemberPriority(3),
+            What::MemberPriority(_) => What::NoUser(text("web")),
+            What::NoUser(_) => What::NoExitCodes,
+            What::NoExitCodes => What::Syslog(text("web")),
+            What::Syslog(_) => What::NoCounterpart("svscan writes to its stderr"),
+            What::NoCounterpart(_) => What::FromEnvironment(text("PORT")),
+            What::FromEnvironment(_) => return None,
+        })
+    }
+
+    #[test]
+    fn the_manual_has_every_message() {
+        let manual = include_str!("../man/svimport.8");
+        let words: Vec<&str> = manual
+            .lines()
+            .map(|line| {
+                line.trim_start_matches(".It Li ")
+                    .trim_start_matches(".Li ")
+            })
+            .flat_map(str::split_whitespace)
+            .collect();
+        let flat = words
+            .join(" ")
+            .replace("\\(dq", "\"")
+            .replace("\\-", "-")
+            .replace("\\&", "");
+        let mut what = Some(What::NoSection);
+        while let Some(example) = what {
+            assert!(flat.contains(&example.to_string()), "{example}");
+            what = next(&example);
+        }
+    }
+
+    #[test]
+    fn a_message_names_file_line_section_and_key() {
+        let message = Message {
+            place: Some(Place {
+                file: "x.conf".into(),
+                line: 7,
+            }),
+            section: "program:web".into(),
+            key: "startsecs".into(),
+            what: What::Value {
+                found: "10s".into(),
+                expected: "a whole number without a unit",
+            },
+        };
+        assert_eq!(
+            message.to_string(),
+            "x.conf:7: [program:web] startsecs: \"10s\": expected a whole number without a unit"
+        );
+    }
+}

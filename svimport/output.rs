@@ -65,7 +65,9 @@ pub(crate) fn shared_files(config: &Config) -> Shared {
             }
         }
     }
-    writers.retain(|path, names| names.len() > 1 && !path.starts_with("/dev/"));
+    writers.retain(|path, names| {
+        names.len() > 1 && !path.starts_with("/dev/") && !path.starts_with("/proc/")
+    });
     writers
 }
 
@@ -171,7 +173,7 @@ fn sink(
         LogFile::Path(path) if path.is_empty() => return Sink::Redirected("/dev/null".to_owned()),
         LogFile::Path(path) => globals.absolute(path),
     };
-    if path.starts_with("/dev/") || path.starts_with("/proc/self/fd/") {
+    if path.starts_with("/dev/") || path.starts_with("/proc/") {
         return match (channel, STDOUT.contains(&&*path), STDERR.contains(&&*path)) {
             ("stdout", true, _) | ("stderr", _, true) => Sink::Inherited,
             (_, true, _) => Sink::Redirected("&1".to_owned()),

@@ -19,6 +19,8 @@ mod pidproxy;
 mod supervise;
 mod support;
 mod svc;
+mod svctl;
+mod svimport;
 mod svlogd;
 mod svscan;
 mod svstat;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 
 use super::process::Process;
-use crate::layout::{DEFAULT_SVDIR, RUN, SVDIR, instance_of};
+use crate::layout::{DEFAULT_SVDIR, Layout, OK, RUN, SVDIR, instance_of};
 
 /// The scan directory that clients mean: `$SVDIR`, else `/service`.
 #[must_use]
@@ -63,13 +63,14 @@ pub fn by_priority(processes: &mut [Process]) {
     });
 }
 
-/// Whether svscan takes the name at `path` for a service: a directory with a `run`, whose name neither
-/// begins with a dot nor ends in `@` (a template).
+/// Whether the name at `path` is that of a service: a directory with a `run`, or with the state of a
+/// supervise that goes on without one, whose name neither begins with a dot nor ends in `@` (a template).
 #[must_use]
 pub fn is_service(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_bytes();
     let template = name.ends_with(b"@") && instance_of(path).is_none();
-    !name.starts_with(b".") && !template && path.join(RUN).exists()
+    let has_state = || Layout::of(path).is_ok_and(|layout| layout.state_file(OK).exists());
+    !name.starts_with(b".") && !template && (path.join(RUN).exists() || has_state())
 }
 
 /// The pid of the svscan that keeps the directory: the process that holds its lock.

@@ -36,8 +36,16 @@ pub fn program(name: &str) -> &'static Path {
         "tai64nlocal" => env!("CARGO_BIN_EXE_tai64nlocal"),
         "pidproxy" => env!("CARGO_BIN_EXE_pidproxy"),
         "fghack" => env!("CARGO_BIN_EXE_fghack"),
+        "svimport" => env!("CARGO_BIN_EXE_svimport"),
+        "svctl" => env!("CARGO_BIN_EXE_svctl"),
         _ => panic!("no program {name}"),
     })
+}
+
+/// A PATH that has the programs of the suite first, for scripts that call them by name.
+pub fn path_of_programs() -> String {
+    let folder = program("svlogd").parent().unwrap().display().to_string();
+    format!("{folder}:{}", std::env::var("PATH").unwrap_or_default())
 }
 
 /// The program of another suite. CI installs them all: a missing one is a failure, not a skipped test.
