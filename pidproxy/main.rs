@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use servicedir::duration;
 use servicedir::foreground::{Entered, Foreground};
 use servicedir::guard::Rest;
 use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
@@ -114,16 +115,10 @@ fn arguments() -> Result<Option<Arguments>, Failure> {
 
 /// A duration as the options of services have it, or `unlimited`.
 fn timeout(text: &OsStr) -> Result<Option<Duration>, Failure> {
-    let shown = text.display();
-    let text = text.to_str().unwrap_or_default().trim();
-    if text == "unlimited" {
-        return Ok(None);
-    }
-    let seconds = text.parse().map(Duration::from_secs).ok();
-    match seconds.or_else(|| humantime::parse_duration(text).ok()) {
-        Some(duration) => Ok(Some(duration)),
-        None => Err(Failure::usage(format_args!(
-            "--timeout {shown}: expected a duration, as 30s or 1m 30s, or unlimited"
-        ))),
-    }
+    duration::parse_or_unlimited(text).ok_or_else(|| {
+        Failure::usage(format_args!(
+            "--timeout {}: expected a duration, as 30s or 1m 30s, or unlimited",
+            text.display()
+        ))
+    })
 }

@@ -65,6 +65,33 @@ impl Control {
             .map(|(_, control)| *control)
     }
 
+    /// The command as a word, as runit's `sv` has it: `up`, `hup`, `interrupt`. This suite's own are
+    /// `restart` and `detach`. `None` for a signal that has no byte.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Up => Some("up"),
+            Self::Down => Some("down"),
+            Self::Once => Some("once"),
+            Self::Restart => Some("restart"),
+            Self::Exit => Some("exit"),
+            Self::Detach => Some("detach"),
+            Self::Signal(signal) => SIGNAL_WORDS
+                .iter()
+                .find(|(known, _)| *known == signal)
+                .map(|(_, word)| *word),
+        }
+    }
+
+    /// The command of a word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .map(|(_, control)| *control)
+            .find(|control| control.word() == Some(word))
+    }
+
     /// The byte of a command; `None` for a signal that has none.
     #[must_use]
     pub fn byte(self) -> Option<u8> {
@@ -74,6 +101,21 @@ impl Control {
             .map(|(byte, _)| *byte)
     }
 }
+
+/// The words for signals.
+const SIGNAL_WORDS: [(Signal, &str); 11] = [
+    (Signal::STOP, "pause"),
+    (Signal::CONT, "cont"),
+    (Signal::HUP, "hup"),
+    (Signal::ALRM, "alarm"),
+    (Signal::INT, "interrupt"),
+    (Signal::TERM, "term"),
+    (Signal::KILL, "kill"),
+    (Signal::QUIT, "quit"),
+    (Signal::USR1, "1"),
+    (Signal::USR2, "2"),
+    (Signal::WINCH, "winch"),
+];
 
 /// Opens a FIFO for writing, without waiting for a reader.
 ///
@@ -124,10 +166,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_names_one_command_and_back() {
+    fn every_byte_and_every_word_names_one_command_and_back() {
         for (byte, control) in Control::ALL {
             assert_eq!(Control::from_byte(byte), Some(control));
             assert_eq!(control.byte(), Some(byte));
+            let word = control.word().unwrap();
+            assert_eq!(Control::from_word(word), Some(control), "{word}");
         }
     }
 

@@ -3,10 +3,11 @@
 //! The state lives in `supervise/` of the service directory, unless the environment has
 //! `SUPERVISEDIR` (as daemontools-encore defines it: a relative value replaces the name `supervise`,
 //! an absolute one is the folder that holds the states of all services, each under its service
-//! directory's path with `:` for `/`).
+//! directory's path with `:` for `/`; a `:` in the path itself is written `%3a`).
 //!
-//! A link `worker@1` to a directory of another name is an *instance* of that directory: a service of
-//! its own, whose state lives in `supervise@1/`.
+//! A directory whose name ends in `@` is a *template*. A link `worker@1` to it is an *instance*: a
+//! service of its own, whose state lives in `supervise@1/` of the template. Any other link is just
+//! another name of its target, whatever it is called.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -45,6 +46,11 @@ pub const PID: &str = "pid";
 pub const STAT: &str = "stat";
 /// In the state directory: the socket of services that say `ready: notify`.
 pub const NOTIFY: &str = "notify";
+
+/// In the state directory: see [`crate::journal`].
+pub const JOURNAL: &str = "journal";
+/// In the state directory: the journal before its last rotation.
+pub const JOURNAL_OLD: &str = "journal.old";
 
 /// The variable that moves the state out of the service directory.
 pub const SUPERVISEDIR: &str = "SUPERVISEDIR";
@@ -123,21 +129,47 @@ impl Layout {
     }
 }
 
-/// The instance that the path names: the part after `@`, if the path is a link `NAME@INSTANCE` to a
-/// directory that is not itself called that.
+/// The instance that the path names: the part after `@` of a link `NAME@INSTANCE` to a template.
+///
+/// In a template, a link `log@INSTANCE` (or `errlog@INSTANCE`) to any directory is the log of that
+/// instance alone, and an instance of the directory that it leads to.
 #[must_use]
 pub fn instance_of(dir: &Path) -> Option<OsString> {
     let name = dir.file_name()?;
-    let at = name.as_bytes().iter().position(|byte| *byte == b'@')?;
-    let instance = name
-        .as_bytes()
-        .get(at + 1..)
-        .filter(|rest| !rest.is_empty() && at > 0)?;
+    let (first, instance) = split_instance(name)?;
     let is_link = fs::symlink_metadata(dir).is_ok_and(|meta| meta.file_type().is_symlink());
-    if !is_link || fs::canonicalize(dir).is_ok_and(|target| target.file_name() == Some(name)) {
+    if !is_link {
         return None;
     }
-    Some(OsStr::from_bytes(instance).to_os_string())
+    let leads_to_template = || {
+        let target = fs::canonicalize(dir).ok();
+        target.is_some_and(|target| target.file_name().is_some_and(is_template))
+    };
+    (leads_to_template() || is_log(first) && lies_in_template(dir)).then(|| instance.to_owned())
+}
+
+/// Whether a directory of that name is a template, whose instances are services and which is none
+/// itself: it ends in `@`.
+#[must_use]
+pub fn is_template(name: &OsStr) -> bool {
+    matches!(name.as_bytes(), [_, .., b'@'])
+}
+
+/// `worker@1` as `worker` and `1`; `None` where either would be empty.
+fn split_instance(name: &OsStr) -> Option<(&OsStr, &OsStr)> {
+    let at = name.as_bytes().iter().position(|byte| *byte == b'@')?;
+    let (first, rest) = name.as_bytes().split_at_checked(at)?;
+    let instance = rest.get(1..)?;
+    let both = !first.is_empty() && !instance.is_empty();
+    both.then(|| (OsStr::from_bytes(first), OsStr::from_bytes(instance)))
+}
+
+fn lies_in_template(dir: &Path) -> bool {
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::canonicalize(parent).is_ok_and(|parent| parent.file_name().is_some_and(is_template))
 }
 
 /// The directory that a client means by `name`: itself if it has a slash or is a directory here, else
@@ -152,16 +184,20 @@ pub fn find_service(name: &OsStr) -> PathBuf {
     Path::new(scan.as_deref().unwrap_or(OsStr::new(DEFAULT_SVDIR))).join(here)
 }
 
-/// `/service/a` as the one name `service:a`.
+/// `/service/a` as the one name `service:a`. What stands for `/` is escaped where it occurs in the
+/// path, so that `a/b` and `a:b` do not share one state.
 fn flattened(path: &Path) -> OsString {
     let bytes = path.as_os_str().as_bytes();
-    let bytes = bytes.strip_prefix(b"/").unwrap_or(bytes);
-    OsString::from_vec(
-        bytes
-            .iter()
-            .map(|byte| if *byte == b'/' { b':' } else { *byte })
-            .collect(),
-    )
+    let mut name = Vec::with_capacity(bytes.len());
+    for byte in bytes.strip_prefix(b"/").unwrap_or(bytes) {
+        match byte {
+            b'/' => name.push(b':'),
+            b':' => name.extend(b"%3a"),
+            b'%' => name.extend(b"%25"),
+            plain => name.push(*plain),
+        }
+    }
+    OsString::from_vec(name)
 }
 
 fn name_of(dir: &Path) -> io::Result<OsString> {
@@ -185,10 +221,8 @@ fn name_of(dir: &Path) -> io::Result<OsString> {
 
 /// Whether a directory of that name is a log: `log`, `errlog`, and `log@1` for an instance's own.
 fn is_log(name: &OsStr) -> bool {
-    let mut parts = name.as_bytes().split(|byte| *byte == b'@');
-    parts
-        .next()
-        .is_some_and(|first| first == LOG.as_bytes() || first == ERRLOG.as_bytes())
+    let (first, _) = split_instance(name).unwrap_or((name, name));
+    first == LOG || first == ERRLOG
 }
 
 fn without_trailing_slashes(dir: &Path) -> PathBuf {
@@ -249,14 +283,19 @@ mod tests {
     }
 
     #[test]
-    fn a_link_with_an_at_sign_is_an_instance_of_its_target() {
+    fn no_two_paths_share_a_state() {
+        let flat = |path: &str| flattened(Path::new(path)).into_string().unwrap();
+        assert_eq!(flat("/service/web"), "service:web");
+        assert_eq!(flat("/a:b"), "a%3ab");
+        assert_eq!(flat("/a%3ab"), "a%253ab");
+    }
+
+    #[test]
+    fn a_link_to_a_template_is_an_instance() {
         let scratch = tempfile::tempdir().unwrap();
         let at = |name: &str| scratch.path().join(name);
-        fs::create_dir(at("worker")).unwrap();
-        fs::create_dir(at("getty@tty1")).unwrap();
-        symlink("worker", at("worker@1")).unwrap();
-        fs::create_dir(at("scan")).unwrap();
-        symlink("../getty@tty1", at("scan/getty@tty1")).unwrap();
+        fs::create_dir(at("worker@")).unwrap();
+        symlink("worker@", at("worker@1")).unwrap();
 
         let worker = Layout::with_supervisedir(&at("worker@1/"), None).unwrap();
         assert_eq!(worker.state, at("worker@1/supervise@1"));
@@ -265,17 +304,46 @@ mod tests {
             (Some("worker@1"), Some("worker"))
         );
         assert_eq!(worker.instance.as_deref(), Some(OsStr::new("1")));
-        assert_eq!(
-            Layout::with_supervisedir(&at("getty@tty1"), None)
-                .unwrap()
-                .instance,
-            None
-        );
-        assert_eq!(
-            Layout::with_supervisedir(&at("scan/getty@tty1"), None)
-                .unwrap()
-                .instance,
-            None
-        );
+    }
+
+    #[test]
+    fn any_other_link_is_another_name_of_its_target() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        fs::create_dir(at("mail")).unwrap();
+        fs::create_dir(at("getty@tty1")).unwrap();
+        fs::create_dir(at("worker@")).unwrap();
+        symlink("mail", at("mail@example.org")).unwrap();
+        symlink("getty@tty1", at("tty@1")).unwrap();
+        symlink("worker@", at("worker")).unwrap();
+        symlink("none@", at("none@1")).unwrap();
+        for name in [
+            "mail@example.org",
+            "tty@1",
+            "getty@tty1",
+            "worker",
+            "none@1",
+        ] {
+            assert_eq!(instance_of(&at(name)), None, "{name}");
+        }
+        let mail = Layout::with_supervisedir(&at("mail@example.org"), None).unwrap();
+        assert_eq!(mail.state, at("mail@example.org/supervise"));
+    }
+
+    #[test]
+    fn in_a_template_an_instance_may_have_a_log_of_its_own() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        for name in ["worker@/log", "plain/log"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        symlink("worker@", at("worker@1")).unwrap();
+        symlink("log", at("worker@/log@1")).unwrap();
+        symlink("log", at("plain/log@1")).unwrap();
+        let log = Layout::with_supervisedir(&at("worker@1/log@1"), None).unwrap();
+        assert_eq!(log.name, "worker@1/log@1");
+        assert_eq!(log.state, at("worker@1/log@1/supervise@1"));
+        assert_eq!(instance_of(&at("worker@1/log")), None);
+        assert_eq!(instance_of(&at("plain/log@1")), None);
     }
 }

@@ -5,10 +5,12 @@
 
 pub mod accounts;
 pub mod control;
+pub mod duration;
 pub mod error_words;
 pub mod exec;
 pub mod foreground;
 pub mod guard;
+pub mod journal;
 pub mod kin;
 pub mod layout;
 pub mod lock;

@@ -373,6 +373,31 @@ pub fn read(service_dir: &Path) -> Result<Options, Fault> {
     Ok(options)
 }
 
+/// Reads one option of a service by its name, whatever is wrong with the others; every other field has
+/// the value that holds without a file.
+///
+/// # Errors
+/// What is wrong with that file.
+pub fn read_only(service_dir: &Path, name: &str) -> Result<Options, Fault> {
+    let mut options = Options::default();
+    let path = service_dir.join(crate::layout::OPTIONS).join(name);
+    let Some((entry, Set::Field(set))) = FIELDS
+        .iter()
+        .find(|entry| entry.name == name)
+        .map(|entry| (entry, entry.set))
+    else {
+        return Err(Fault::unknown(std::ffi::OsStr::new(name)));
+    };
+    match crate::trust::read(&path, FILE_MAX) {
+        Ok(bytes) => set(&mut options, &Values::of(&bytes))
+            .map_err(|refusal| Fault::refused(entry, refusal))?,
+        // Without options/, or where an older suite's service keeps a plain file of that name.
+        Err(refused) if refused.is_absent() => {}
+        Err(refused) => return Err(file::fault(name, refused)),
+    }
+    Ok(options)
+}
+
 /// Reads one file and hands its lines to `parse`.
 fn read_with<T>(
     folder: &std::os::fd::OwnedFd,

@@ -64,6 +64,14 @@ impl Identity {
         }
     }
 
+    /// How long ago it started, by a clock that is never set; `None` where it does not live any more.
+    #[must_use]
+    pub fn age(self) -> Option<Duration> {
+        let now = Instant::now();
+        let lives = start_time(self.pid).is_ok_and(|start| start == self.start);
+        lives.then(|| now.saturating_duration_since(self.started(now)))
+    }
+
     /// When it started, on the monotonic clock, of which `now` is the time now.
     #[must_use]
     pub fn started(self, now: Instant) -> Instant {

@@ -78,13 +78,22 @@ impl StateFolder {
     /// # Errors
     /// See [`Refused`].
     pub fn read(&self, name: &str, limit: usize) -> Result<StateFile, Refused> {
-        let (file, stat) = trust::open_file(&self.folder, name, OFlags::NOFOLLOW)?;
-        self.owners.check_file(Entry::of(&stat))?;
+        let (file, stat) = self.open_file(name)?;
         let bytes = trust::read_open(&file, limit)?;
         Ok(StateFile {
             bytes,
             owner: stat.st_uid,
         })
+    }
+
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn open_file(&self, name: &str) -> Result<(OwnedFd, Stat), Refused> {
+        let (file, stat) = trust::open_file(&self.folder, name, OFlags::NOFOLLOW)?;
+        self.owners.check_file(Entry::of(&stat))?;
+        Ok((file, stat))
     }
 
     /// Opens a FIFO for writing, without waiting for a reader.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::process::Identity;
 use crate::report::Escaped;
 use crate::status::{Phase, Record, State, Status, Want};
 use crate::tai64n::Tai64n;
@@ -16,7 +17,8 @@ use crate::tai64n::Tai64n;
 pub struct Words<'a> {
     /// The status.
     pub status: &'a Status,
-    /// Whether the service is started without being asked (it has no `down` file); `None`: not asked.
+    /// Whether the service is started together with its supervise: it has no `down` file, and
+    /// `options/autostart` does not say no. `None`: not asked.
     pub normally_up: Option<bool>,
     /// The time to count from.
     pub now: Tai64n,
@@ -33,7 +35,7 @@ impl fmt::Display for Words<'_> {
             Some(pid) => write!(out, "up (pid {}) ", pid.as_raw_nonzero())?,
             None => out.write_str("down ")?,
         }
-        write!(out, "{} seconds", whole_seconds(status.stamp, *now))?;
+        write!(out, "{} seconds", seconds(status, *now))?;
         let up = status.pid.is_some();
         let parts = [
             (up && *normally_up == Some(false), ", normally down"),
@@ -89,23 +91,57 @@ fn further(
 
 /// `, exited 3, backoff 2 of 5, next start in 3 seconds`.
 fn backoff(out: &mut fmt::Formatter<'_>, record: &Record, now: Tai64n) -> fmt::Result {
-    if let Some(end) = record.last_end {
-        write!(out, ", {end}")?;
+    match record.last_end {
+        // supervise says more of it: "exited 0 within startsecs (1s): a failed start".
+        _ if !record.reason.is_empty() && !record.options_fault => {
+            write!(out, ", {}", Escaped(&record.reason))?;
+        }
+        Some(end) => write!(out, ", {end}")?,
+        None => {}
     }
     write!(out, ", backoff {}", record.failed_starts)?;
     if let Some(retries) = record.start_retries {
         write!(out, " of {retries}")?;
     }
     match record.next_start {
-        // Rounded up: what is not yet due is never shown as due in 0 seconds.
+        // Rounded up: a start that is not yet due is never shown as due in 0 seconds. The wall clock
+        // may have been set back since: the wait is never longer than it was at its begin.
         Some(next) => write!(
             out,
             ", next start in {} seconds",
-            now.age(next).as_millis().div_ceil(1000)
+            now.age(next)
+                .min(record.state_stamp.age(next))
+                .as_millis()
+                .div_ceil(1000)
         ),
         None => Ok(()),
     }
 }
+
+/// How many seconds the service has been up or down.
+///
+/// Of a process that runs, the kernel knows it as well, by a clock that is never set: where the two
+/// differ by more than rounding, the wall clock has been set since the start, and the kernel is right.
+#[must_use]
+pub fn seconds(status: &Status, now: Tai64n) -> u64 {
+    let by_label = whole_seconds(status.stamp, now);
+    let process = status
+        .pid
+        .zip(status.record.as_ref())
+        .filter(|(_, record)| status.phase == Phase::Run && record.pid_start != 0)
+        .map(|(pid, record)| Identity {
+            pid,
+            start: record.pid_start,
+        });
+    match process.and_then(Identity::age) {
+        Some(age) if age.as_secs().abs_diff(by_label) > ROUNDING => age.as_secs(),
+        Some(_) | None => by_label,
+    }
+}
+
+/// How many seconds the age of a process and that of its label may differ: each is cut to seconds, and
+/// the label is written after the fork.
+const ROUNDING: u64 = 2;
 
 /// The seconds from one label to the other by their whole seconds, as daemontools counts them; 0 where
 /// the label lies in the future.

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 use servicedir::control::Control;
+use servicedir::duration;
 use servicedir::report::Failure;
+use servicedir::signal::Signal;
+
+use crate::message::Message;
 
 /// What to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,8 +25,8 @@ pub(crate) enum Job {
 /// What to send, to whom, and what to wait for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Args {
-    /// Control bytes, each once, in the order of their first mention.
-    pub(crate) letters: Vec<u8>,
+    /// The commands, each once, in the order of their first mention.
+    pub(crate) commands: Vec<Control>,
     /// What to wait for; `None`: do not wait.
     pub(crate) wait: Option<WaitFor>,
     /// How long to wait at the longest.
@@ -63,9 +67,12 @@ impl WaitFor {
     }
 }
 
-/// The control bytes that have a long option in place of a letter: `-w` waits, and a detach is
-/// nothing to mistype.
-const LONG: [(&str, u8); 2] = [("winch", b'w'), ("detach", b'z')];
+/// The commands that have a long option in place of a letter: `-w` waits, and a detach must not be a
+/// slip of the finger.
+const LONG: [(&str, Control); 2] = [
+    ("winch", Control::Signal(Signal::WINCH)),
+    ("detach", Control::Detach),
+];
 
 /// Reads the command line.
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Job, Failure> {
@@ -83,12 +90,12 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Job, Failure> {
                 });
             }
             Short('T') | Long("timeout") => args.timeout = Some(timeout(parser.value()?)?),
-            Short(letter) => match letter_byte(letter) {
-                Some(byte) => args.add(byte),
+            Short(letter) => match letter_command(letter) {
+                Some(command) => args.add(command),
                 None => return Err(argument.unexpected().into()),
             },
             Long(name) => match LONG.iter().find(|(known, _)| *known == name) {
-                Some((_, byte)) => args.add(*byte),
+                Some((_, command)) => args.add(*command),
                 None => return Err(argument.unexpected().into()),
             },
             Value(dir) => args.dirs.push(dir),
@@ -98,9 +105,9 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Job, Failure> {
 }
 
 impl Args {
-    fn add(&mut self, byte: u8) {
-        if !self.letters.contains(&byte) {
-            self.letters.push(byte);
+    fn add(&mut self, command: Control) {
+        if !self.commands.contains(&command) {
+            self.commands.push(command);
         }
     }
 
@@ -109,51 +116,39 @@ impl Args {
         if self.timeout.is_some() {
             self.wait = self.wait.or(Some(WaitFor::Command));
         }
-        if self.wait == Some(WaitFor::Command) && self.letters.is_empty() {
-            return Err(Failure::usage(
-                "nothing to wait for: expected a command, or --wait=up, ready, down or exited; see --help",
-            ));
+        if self.wait == Some(WaitFor::Command) && self.commands.is_empty() {
+            return Err(Failure::usage(Message::NothingToWaitFor));
         }
         Ok(self)
     }
 }
 
-/// The control byte that a letter of the command line sends.
-fn letter_byte(letter: char) -> Option<u8> {
-    let byte = u8::try_from(letter).ok()?;
-    let has_long_option = LONG.iter().any(|(_, long)| *long == byte);
-    Control::from_byte(byte)
-        .filter(|_| !has_long_option)
-        .map(|_| byte)
+/// The command that a letter of the command line sends.
+fn letter_command(letter: char) -> Option<Control> {
+    let command = Control::from_byte(u8::try_from(letter).ok()?)?;
+    let has_long_option = LONG.iter().any(|(_, long)| *long == command);
+    (!has_long_option).then_some(command)
 }
 
 fn wait_for(value: OsString) -> Result<WaitFor, Failure> {
-    value.to_str().and_then(WaitFor::from_name).ok_or_else(|| {
-        Failure::usage(format_args!(
-            "--wait={}: expected up, ready, down or exited",
-            value.display()
-        ))
-    })
+    let state = value.to_str().and_then(WaitFor::from_name);
+    state.ok_or_else(|| Failure::usage(Message::NoState(&value)))
 }
 
-/// A duration as humantime writes it; a bare number is seconds.
 fn timeout(value: OsString) -> Result<Duration, Failure> {
-    let wrong = || {
-        Failure::usage(format_args!(
-            "--timeout {}: expected a duration: 10s, 1m 30s, 250ms, or a number of seconds",
-            value.display()
-        ))
-    };
-    let text = value.to_str().ok_or_else(wrong)?.trim();
-    match text.parse() {
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text).map_err(|_| wrong()),
-    }
+    duration::parse(&value).ok_or_else(|| Failure::usage(Message::NoDuration(&value)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn bytes(args: &Args) -> Vec<u8> {
+        args.commands
+            .iter()
+            .filter_map(|command| command.byte())
+            .collect()
+    }
 
     fn parsed(args: &[&str]) -> Result<Args, String> {
         match parse(lexopt::Parser::from_args(args)) {
@@ -169,21 +164,21 @@ mod tests {
     #[test]
     fn letters_cluster_and_each_is_sent_once_in_the_order_of_its_first_mention() {
         let args = parsed(&["-dx", "-d1ux", "foo", "-q", "bar"]).unwrap();
-        assert_eq!(args.letters, b"dx1uq");
+        assert_eq!(bytes(&args), b"dx1uq");
         assert_eq!(args.dirs, ["foo", "bar"]);
         assert_eq!((args.wait, args.timeout), (None, None));
     }
 
     #[test]
     fn every_control_byte_can_be_sent() {
-        for (byte, _) in Control::ALL {
-            let option = match LONG.iter().find(|(_, long)| *long == byte) {
+        for (byte, command) in Control::ALL {
+            let option = match LONG.iter().find(|(_, long)| *long == command) {
                 Some((name, _)) => format!("--{name}"),
                 None => format!("-{}", char::from(byte)),
             };
             assert_eq!(
-                parsed(&[&option, "foo"]).unwrap().letters,
-                [byte],
+                parsed(&[&option, "foo"]).unwrap().commands,
+                [command],
                 "{option}"
             );
         }
@@ -193,8 +188,8 @@ mod tests {
     fn w_waits_and_takes_no_value() {
         let args = parsed(&["-wu", "foo"]).unwrap();
         assert_eq!(
-            (args.letters.as_slice(), args.wait),
-            (b"u".as_slice(), Some(WaitFor::Command))
+            (bytes(&args), args.wait),
+            (b"u".to_vec(), Some(WaitFor::Command))
         );
         assert_eq!(
             parsed(&["-w", "--wait=ready", "foo"]).unwrap().wait,
@@ -208,7 +203,13 @@ mod tests {
 
     #[test]
     fn a_timeout_is_a_duration_or_seconds_and_waits() {
-        for (text, milliseconds) in [("5", 5000), ("250ms", 250), ("1m 30s", 90_000), ("0", 0)] {
+        for (text, milliseconds) in [
+            ("5", 5000),
+            ("250ms", 250),
+            ("1m 30s", 90_000),
+            ("0.5", 500),
+            ("0", 0),
+        ] {
             let args = parsed(&["-d", "-T", text, "foo"]).unwrap();
             assert_eq!(
                 args.timeout,

@@ -1,6 +1,8 @@
 //! What a status means for what was asked: done, not yet, or never. No I/O and no clock.
 
 use rustix::process::Pid;
+use servicedir::control::Control;
+use servicedir::signal::Signal;
 use servicedir::status::{Phase, Record, State, Status, Want};
 
 use crate::args::WaitFor;
@@ -40,31 +42,34 @@ pub(crate) enum Goal {
 }
 
 impl Asked {
-    /// What these control bytes amount to, with what `--wait` says.
-    pub(crate) fn new(letters: &[u8], wait: WaitFor) -> Self {
-        let last_of = |set: &[u8]| letters.iter().copied().rfind(|letter| set.contains(letter));
-        let lifecycle = last_of(b"uord");
-        let stops = last_of(b"drtkiq").is_some();
+    /// What these commands amount to, with what `--wait` says.
+    pub(crate) fn new(commands: &[Control], wait: WaitFor) -> Self {
+        let effects: Vec<Effect> = commands.iter().map(|command| effect(*command)).collect();
+        let last_of = |set: &[Effect]| effects.iter().copied().rfind(|one| set.contains(one));
+        let lifecycle = last_of(&[Effect::Up, Effect::Once, Effect::Restart, Effect::Down]);
+        let stops = last_of(&[Effect::Down, Effect::Restart, Effect::Ends]).is_some();
+        let ends = last_of(&[Effect::Ends]).is_some();
+        let pause = last_of(&[Effect::Pauses, Effect::Continues]);
         let goal = match wait {
             WaitFor::Up => Goal::Up,
             WaitFor::Ready => Goal::Ready,
             WaitFor::Down => Goal::Down,
             WaitFor::Exited => Goal::Exited,
-            WaitFor::Command => match (lifecycle, last_of(b"tkiq"), last_of(b"pc")) {
-                _ if last_of(b"xz").is_some() => Goal::Exited,
-                (Some(b'd'), _, _) => Goal::Down,
-                (Some(_), _, _) => Goal::Up,
-                (None, Some(_), _) => Goal::Ended,
-                (None, None, Some(b'p')) => Goal::Paused,
-                (None, None, Some(_)) => Goal::Continued,
-                (None, None, None) => Goal::Acted,
+            WaitFor::Command => match (lifecycle, pause) {
+                _ if last_of(&[Effect::Leaves]).is_some() => Goal::Exited,
+                (Some(Effect::Down), _) => Goal::Down,
+                (Some(_), _) => Goal::Up,
+                (None, _) if ends => Goal::Ended,
+                (None, Some(Effect::Pauses)) => Goal::Paused,
+                (None, Some(_)) => Goal::Continued,
+                (None, None) => Goal::Acted,
             },
         };
         Self {
             goal,
             new_run: stops,
-            once: lifecycle == Some(b'o'),
-            sent: u32::try_from(letters.len()).unwrap_or(u32::MAX),
+            once: lifecycle == Some(Effect::Once),
+            sent: u32::try_from(commands.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -83,6 +88,59 @@ impl Asked {
         }
     }
 }
+
+/// What a command does to a service, as far as a wait can see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Effect {
+    /// It comes up.
+    Up,
+    /// It comes up for one run.
+    Once,
+    /// It goes down and comes up.
+    Restart,
+    /// It goes down.
+    Down,
+    /// Its supervise exits.
+    Leaves,
+    /// Its process ends.
+    Ends,
+    /// Its process is paused.
+    Pauses,
+    /// Its process is continued.
+    Continues,
+    /// None that the status shows.
+    Unseen,
+}
+
+fn effect(command: Control) -> Effect {
+    match command {
+        Control::Up => Effect::Up,
+        Control::Down => Effect::Down,
+        Control::Once => Effect::Once,
+        Control::Restart => Effect::Restart,
+        Control::Exit | Control::Detach => Effect::Leaves,
+        Control::Signal(signal) => SIGNALS
+            .iter()
+            .find(|(known, _)| *known == signal)
+            .map_or(Effect::Unseen, |(_, effect)| *effect),
+    }
+}
+
+/// What the signals that have a control byte do to a process that does not handle them otherwise.
+const SIGNALS: [(Signal, Effect); 11] = [
+    (Signal::TERM, Effect::Ends),
+    (Signal::KILL, Effect::Ends),
+    (Signal::INT, Effect::Ends),
+    (Signal::QUIT, Effect::Ends),
+    (Signal::STOP, Effect::Pauses),
+    (Signal::CONT, Effect::Continues),
+    // Services handle these: most of them go on.
+    (Signal::HUP, Effect::Unseen),
+    (Signal::ALRM, Effect::Unseen),
+    (Signal::USR1, Effect::Unseen),
+    (Signal::USR2, Effect::Unseen),
+    (Signal::WINCH, Effect::Unseen),
+];
 
 /// What was there before the commands were sent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

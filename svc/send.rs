@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use servicedir::control::Control;
 use servicedir::layout::{CONTROL, Layout};
+use servicedir::reading::read_status;
 use servicedir::report::{Why, exit};
 use servicedir::state_folder::StateFolder;
 use servicedir::trust::Refused;
@@ -62,24 +64,56 @@ impl fmt::Display for Unsent {
     }
 }
 
-/// Opens the control FIFO of a service.
-pub(crate) fn open(layout: &Layout) -> Result<OwnedFd, Unsent> {
-    match StateFolder::open(layout).and_then(|state| state.open_fifo(CONTROL)) {
-        Ok(fifo) => Ok(fifo),
+/// Opens the control FIFO of a service, for commands that its supervise knows.
+pub(crate) fn open(layout: &Layout, commands: &[Control]) -> Result<OwnedFd, Unsent> {
+    let state = match StateFolder::open(layout) {
         // A directory that never had a supervise, as opposed to one that is not there.
         Err(Refused::Failed(Errno::NOENT)) if layout.dir.is_dir() => Err(Unsent::NotRunning),
-        Err(refused) => Err(refused.into()),
+        opened => opened.map_err(Unsent::from),
+    }?;
+    let fifo = match state.open_fifo(CONTROL) {
+        Err(Refused::Failed(Errno::NOENT)) => Err(Unsent::NotRunning),
+        opened => opened.map_err(Unsent::from),
+    }?;
+    refuse_unknown(&state, commands)?;
+    Ok(fifo)
+}
+
+/// A supervise of another suite ignores the commands that only this suite has, and no answer would
+/// ever come.
+fn refuse_unknown(state: &StateFolder, commands: &[Control]) -> Result<(), Unsent> {
+    let ours = commands.iter().find(|command| is_ours(**command));
+    let Some(byte) = ours.and_then(|command| command.byte()) else {
+        return Ok(());
+    };
+    match read_status(state) {
+        Ok(reading) if reading.damage.is_none() && reading.status.record.is_none() => {
+            Err(Unsent::Unknown(byte))
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// Writes all the bytes in one write, at the latest by `deadline`.
-pub(crate) fn write(fifo: &OwnedFd, letters: &[u8], deadline: Instant) -> Result<(), Unsent> {
-    if letters.is_empty() {
+/// Whether no older suite's supervise knows the command.
+fn is_ours(command: Control) -> bool {
+    match command {
+        Control::Restart | Control::Detach => true,
+        Control::Up | Control::Down | Control::Once | Control::Exit | Control::Signal(_) => false,
+    }
+}
+
+/// Writes all the commands in one write, at the latest by `deadline`.
+pub(crate) fn write(fifo: &OwnedFd, commands: &[Control], deadline: Instant) -> Result<(), Unsent> {
+    let bytes: Vec<u8> = commands
+        .iter()
+        .filter_map(|command| command.byte())
+        .collect();
+    if bytes.is_empty() {
         return Ok(());
     }
     loop {
         // So few bytes are written whole or not at all (pipe(7), PIPE_BUF).
-        match rustix::io::write(fifo, letters) {
+        match rustix::io::write(fifo, &bytes) {
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(Errno::PIPE) => return Err(Unsent::NotRunning),

@@ -43,6 +43,18 @@ pub(crate) enum View {
     QuietReady,
 }
 
+impl View {
+    /// The option that chooses it.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Lines => "",
+            Self::Table => "-l",
+            Self::Json => "--json",
+            Self::QuietUp | Self::QuietReady => "-q",
+        }
+    }
+}
+
 /// Reads the command line.
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Job, Failure> {
     let mut args = Args::default();
@@ -66,7 +78,8 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Job, Failure> {
 impl Args {
     fn choose(&mut self, view: View) -> Result<(), Failure> {
         if self.view != View::Lines && self.view != view {
-            return Err(wrong("expected only one of -l, --json and -q"));
+            let (one, other) = (self.view.option(), view.option());
+            return Err(wrong(&format!("{one} and {other} cannot be combined")));
         }
         self.view = view;
         Ok(())
@@ -75,9 +88,9 @@ impl Args {
     fn checked(mut self, ready: bool) -> Result<Self, Failure> {
         let quiet = self.view == View::QuietUp;
         match (quiet, ready, self.watch) {
-            (true, _, true) => return Err(wrong("-q says nothing, and --watch says it again")),
+            (true, _, true) => return Err(wrong("-q and --watch cannot be combined")),
             (true, true, false) => self.view = View::QuietReady,
-            (false, true, _) => return Err(wrong("--ready belongs to -q")),
+            (false, true, _) => return Err(wrong("--ready needs -q")),
             (true, false, false) | (false, false, _) => {}
         }
         Ok(self)

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustix::process::Pid;
 use servicedir::status::{End, Phase, Record, Status, Want};
 use servicedir::tai64n::Tai64n;
-use servicedir::words::whole_seconds;
+use servicedir::words::seconds;
 
 use crate::look::{Seen, Service};
 
@@ -56,10 +56,7 @@ fn prefix(object: &mut Object<'_>, status: Option<&Status>, now: Tai64n) {
         Phase::Finish => "finish",
     });
     object.text("phase", phase);
-    object.plain(
-        "seconds",
-        status.map(|status| whole_seconds(status.stamp, now)),
-    );
+    object.plain("seconds", status.map(|status| seconds(status, now)));
     object.text("since", status.and_then(|status| time(status.stamp)));
     object.plain("paused", status.map(|status| status.paused));
     let want = status.map(|status| match status.want {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use servicedir::layout::{self, Layout, STATUS};
+use servicedir::options;
 use servicedir::reading::{Reading, Unread, read_status};
 use servicedir::state_folder::StateFolder;
 use servicedir::status::{BadStatus, Phase, State};
@@ -115,7 +116,7 @@ pub(crate) fn look(service: &Service, last: bool) -> Seen {
     seen.normally_up = match (down, &seen.problem) {
         (_, Some(Problem::Absent(Absent::Chdir(_)))) => None,
         (None, _) => Some(false),
-        (Some(Errno::NOENT), _) => Some(true),
+        (Some(Errno::NOENT), _) => autostart(&layout.dir),
         (Some(_), _) => None,
     };
     if seen.problem.is_none() || last {
@@ -134,6 +135,12 @@ pub(crate) fn look(service: &Service, last: bool) -> Seen {
         }
     }
     seen
+}
+
+/// What `options/autostart` says; `None` where it is at fault: the service would not be started.
+fn autostart(dir: &Path) -> Option<bool> {
+    let options = options::read_only(dir, "autostart");
+    options.ok().map(|options| options.autostart)
 }
 
 /// The first of daemontools' questions that has a bad answer: may the directory be entered, may its

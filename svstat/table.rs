@@ -3,7 +3,7 @@
 use servicedir::report::Escaped;
 use servicedir::status::{Phase, State, Status};
 use servicedir::tai64n::Tai64n;
-use servicedir::words::{Words, whole_seconds};
+use servicedir::words::{Words, seconds};
 
 use crate::look::{Seen, Service};
 
@@ -106,7 +106,7 @@ fn status_row(name: String, status: &Status, normally_up: Option<bool>, now: Tai
             status
                 .pid
                 .map_or_else(none, |pid| pid.as_raw_nonzero().to_string()),
-            duration(whole_seconds(status.stamp, now)),
+            duration(seconds(status, now)),
             record.map_or_else(none, |record| record.total_starts.to_string()),
             record
                 .and_then(|record| record.last_end)

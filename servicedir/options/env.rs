@@ -14,6 +14,10 @@ use super::fault::Fault;
 use super::file;
 use crate::layout::OPTIONS;
 
+/// The most that all files together may have, in bytes: Linux gives a new program's arguments and
+/// variables three quarters of 8 MiB at most (execve(2)), so more could not be handed over.
+const ALL_MAX: usize = 6 * 1024 * 1024;
+
 /// Reads `env/` of the opened `options/`.
 pub(super) fn read(options: &OwnedFd) -> Result<Vec<(OsString, Option<OsString>)>, Fault> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -28,12 +32,18 @@ pub(super) fn read(options: &OwnedFd) -> Result<Vec<(OsString, Option<OsString>)
         Err(errno) => return Err(Fault::unreadable(format!("{OPTIONS}/env"), errno)),
     };
     let mut variables = Vec::new();
+    let mut length = 0;
     for name in file::names(&folder, "options/env")? {
         let fault = |problem: &str| Fault::of(&format!("env/{}", name.to_string_lossy()), problem);
         if name.as_bytes().contains(&b'=') {
             return Err(fault("a variable's name has no \"=\""));
         }
         let bytes = file::read_variable(&folder, &name).map_err(|problem| fault(&problem))?;
+        length += bytes.len();
+        if length > ALL_MAX {
+            let problem = format!("expected files of at most {ALL_MAX} bytes together");
+            return Err(Fault::of("env", problem));
+        }
         let value = value(&bytes);
         variables.push((name, value));
     }

@@ -38,14 +38,16 @@ pub(super) fn open_folder(service_dir: &Path) -> Result<Option<OwnedFd>, Fault> 
     }
 }
 
-/// The names in a directory that do not begin with a dot, sorted; `shown` is its path in a fault.
+/// The names in a directory that count, sorted; `shown` is its path in a fault. A name does not count
+/// if it begins with a dot, or is an editor's backup: `x~` (vi, Emacs, nano) or `#x#` (Emacs).
 pub(super) fn names(folder: &OwnedFd, shown: &str) -> Result<Vec<OsString>, Fault> {
     let unreadable = |errno| Fault::unreadable(shown.to_owned(), errno);
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = entry.file_name().to_bytes();
-        if !name.starts_with(b".") {
+        let backup = name.ends_with(b"~") || name.starts_with(b"#");
+        if !name.starts_with(b".") && !backup {
             names.push(OsString::from_vec(name.to_vec()));
         }
     }
@@ -55,10 +57,15 @@ pub(super) fn names(folder: &OwnedFd, shown: &str) -> Result<Vec<OsString>, Faul
 
 /// Reads the file of an option.
 pub(super) fn read(folder: &OwnedFd, option: &str) -> Result<Vec<u8>, Fault> {
-    trust::read_at(folder, option, FILE_MAX).map_err(|refused| match refused.errno() {
+    trust::read_at(folder, option, FILE_MAX).map_err(|refused| fault(option, refused))
+}
+
+/// The fault of an option whose file was not read.
+pub(super) fn fault(option: &str, refused: Refused) -> Fault {
+    match refused.errno() {
         Some(errno) => Fault::unreadable(format!("{OPTIONS}/{option}"), errno),
         None => Fault::of(option, words(refused)),
-    })
+    }
 }
 
 /// Reads a file of `env/`; what is wrong with it as it stands in a fault.

@@ -226,6 +226,56 @@ fn the_kill_goes_where_the_stop_signal_goes_unless_told() {
 }
 
 #[test]
+fn the_backups_of_editors_do_not_count() {
+    let read = options(&[
+        ("nice", b"5"),
+        ("nice~", b"five"),
+        ("nice.~1~", b""),
+        ("#nice#", b"fi"),
+    ]);
+    assert_eq!(read.unwrap().nice, Some(5));
+}
+
+#[test]
+fn one_option_is_read_whatever_is_wrong_with_the_others() {
+    let dir = service(&[
+        ("priority", b"5"),
+        ("umask", b"999"),
+        ("essential", b"maybe"),
+    ]);
+    assert_eq!(read_only(dir.path(), "priority").unwrap().priority, 5);
+    assert!(read_only(dir.path(), "autostart").unwrap().autostart);
+    let fault = read_only(dir.path(), "essential").unwrap_err();
+    assert_eq!(
+        fault.to_string(),
+        "options/essential: line 1: \"maybe\": expected yes or no"
+    );
+    let fault = read_only(dir.path(), "colour").unwrap_err();
+    assert_eq!(fault.to_string(), "options/colour: unknown option");
+}
+
+#[test]
+fn one_option_is_read_where_there_are_no_options() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(read_only(dir.path(), "autostart").unwrap().autostart);
+    fs::write(dir.path().join("options"), "").unwrap();
+    assert!(read_only(dir.path(), "autostart").unwrap().autostart);
+}
+
+#[test]
+fn variables_that_no_program_could_be_given_are_refused() {
+    let long = vec![b'x'; FILE_MAX];
+    let names: Vec<String> = (0..49).map(|number| format!("env/V{number}")).collect();
+    let files: Vec<(&str, &[u8])> = names
+        .iter()
+        .map(|name| (name.as_str(), long.as_slice()))
+        .collect();
+    let all = "options/env: expected files of at most 6291456 bytes together";
+    check_fault(&files, all);
+    assert!(options(files.get(1..).unwrap()).is_ok());
+}
+
+#[test]
 fn limits_come_by_name() {
     let limits = options(&[("limit-nofile", b"1024:4096"), ("limit-core", b"0")])
         .unwrap()

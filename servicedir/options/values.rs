@@ -6,11 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::duration::{self, LONGEST};
 use crate::signal::Signal;
 use crate::status::End;
-
-/// Longer durations count as this one, 100 years: it can be added to any clock's time.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Shorter waits between starts, or between checks, would be a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -206,35 +204,14 @@ pub(super) fn exit_codes(set: ExitCodes, text: &OsStr) -> Option<ExitCodes> {
         .try_fold(set, ExitCodes::with)
 }
 
-/// A duration as humantime reads it, or a number of seconds, with a fraction or without.
+/// See [`duration::parse`].
 pub(super) fn duration(text: &OsStr) -> Option<Duration> {
-    let text = text.to_str()?;
-    let parsed = match seconds(text) {
-        Some(duration) => duration,
-        // humantime's M is a month, and nobody who writes it here means that.
-        None if text.contains('M') => return None,
-        None => humantime::parse_duration(text).ok()?,
-    };
-    Some(parsed.min(LONGEST))
+    duration::parse(text)
 }
 
-/// `5`, `0.5`; what is too large for a number of seconds is as long as it gets.
-fn seconds(text: &str) -> Option<Duration> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    Some(Duration::try_from_secs_f64(text.parse().ok()?).unwrap_or(LONGEST))
-}
-
-/// A duration, or `unlimited`.
+/// See [`duration::parse_or_unlimited`].
 pub(super) fn duration_or_unlimited(text: &OsStr) -> Option<Option<Duration>> {
-    if text == "unlimited" {
-        Some(None)
-    } else {
-        duration(text).map(Some)
-    }
+    duration::parse_or_unlimited(text)
 }
 
 /// A duration that is long enough to be waited for again and again, or `unlimited`.

@@ -48,6 +48,23 @@ fn status(state: State, pid: i32, want: Want, commands: u32) -> Status {
     }
 }
 
+fn commands(letters: &[u8]) -> Vec<Control> {
+    letters
+        .iter()
+        .filter_map(|letter| Control::from_byte(*letter))
+        .collect()
+}
+
+#[test]
+fn the_effect_of_every_control_byte_is_known() {
+    for (byte, command) in Control::ALL {
+        if let Control::Signal(signal) = command {
+            let known = SIGNALS.iter().any(|(known, _)| *known == signal);
+            assert!(known, "{}", char::from(byte));
+        }
+    }
+}
+
 fn with(mut status: Status, change: impl FnOnce(&mut Status, &mut Record)) -> Status {
     let mut record = status.record.take().unwrap();
     change(&mut status, &mut record);
@@ -87,7 +104,11 @@ fn judged_for(wait: WaitFor, letters: &str, before: &Status, now: &Status) -> An
         drained: true,
         status: Some(now),
     };
-    judge(&Asked::new(letters.as_bytes(), wait), &before, seen)
+    judge(
+        &Asked::new(&commands(letters.as_bytes()), wait),
+        &before,
+        seen,
+    )
 }
 
 fn failed(reason: &str) -> Answer {
@@ -109,7 +130,7 @@ fn every_byte_sent_must_have_been_acted_on_also_those_that_were_unread_before() 
         supervise: Pid::from_raw(SUPERVISE),
         unread: 3,
     };
-    let asked = Asked::new(b"cd", WaitFor::Command);
+    let asked = Asked::new(&commands(b"cd"), WaitFor::Command);
     for (commands, answer) in [
         (u32::MAX - 1, Answer::Pending),
         (2, Answer::Pending),
@@ -133,7 +154,7 @@ fn a_supervise_that_took_over_has_acted_when_its_fifo_is_empty() {
         supervise: Pid::from_raw(SUPERVISE),
         unread: 0,
     };
-    let asked = Asked::new(b"d", WaitFor::Command);
+    let asked = Asked::new(&commands(b"d"), WaitFor::Command);
     let taken_over = |commands| {
         with(stopped(commands), |_, record| {
             record.supervise = Pid::from_raw(701);
@@ -368,7 +389,7 @@ fn exit_is_a_supervise_that_is_gone_or_another_one() {
     });
     let same = running(5, 2);
     for letters in ["x", "dx", "z", "ox"] {
-        let asked = Asked::new(letters.as_bytes(), WaitFor::Command);
+        let asked = Asked::new(&commands(letters.as_bytes()), WaitFor::Command);
         for (supervised, status, answer) in [
             (true, &same, Answer::Pending),
             (false, &same, Answer::Done),
@@ -400,10 +421,10 @@ fn the_first_status_of_a_supervise_that_has_just_begun_is_no_exit() {
             drained: true,
             status: Some(&status),
         };
-        let asked = Asked::new(b"x", WaitFor::Command);
+        let asked = Asked::new(&commands(b"x"), WaitFor::Command);
         assert_eq!(judge(&asked, &before, now), Answer::Pending);
     }
-    let asked = Asked::new(b"u", WaitFor::Command);
+    let asked = Asked::new(&commands(b"u"), WaitFor::Command);
     for (status, answer) in [(stopped(9), Answer::Pending), (running(5, 1), Answer::Done)] {
         let status = with(status, |status, record| {
             if status.pid.is_none() {
@@ -438,7 +459,7 @@ fn without_a_supervise_only_down_can_be_believed() {
             drained: true,
             status: Some(&status),
         };
-        let asked = Asked::new(letters.as_bytes(), WaitFor::Command);
+        let asked = Asked::new(&commands(letters.as_bytes()), WaitFor::Command);
         assert_eq!(judge(&asked, &before, now), answer, "{letters}");
     }
 }
@@ -475,7 +496,7 @@ fn other_suites_have_acted_when_the_fifo_is_empty() {
         unread: 0,
     };
     let now = of_another_suite(running(5, 0));
-    let asked = Asked::new(b"h", WaitFor::Command);
+    let asked = Asked::new(&commands(b"h"), WaitFor::Command);
     for (drained, answer) in [(false, Answer::Pending), (true, Answer::Done)] {
         let now = Now {
             supervised: true,
@@ -496,7 +517,7 @@ proptest! {
         let letters: Vec<u8> = picks.iter().map(|pick| Control::ALL[*pick].0).collect();
         let sent = u32::try_from(letters.len()).unwrap();
         prop_assume!(counted < sent);
-        let asked = Asked::new(&letters, WaitFor::Command);
+        let asked = Asked::new(&commands(&letters), WaitFor::Command);
         prop_assume!(asked.goal != Goal::Exited);
         let before = Before { status: Some(running(5, 7)), supervise: None, unread: 0 };
         let now = status(State::ALL[state], pid, Want::Down, 7 + counted);

@@ -221,10 +221,10 @@ fn supervisedir_moves_the_control_fifo() {
 #[test]
 fn each_instance_of_a_directory_has_a_control_fifo_and_a_status_of_its_own() {
     let scratch = Scratch::new();
-    let worker = Forged::new(&scratch.path().join("worker"));
+    let worker = Forged::new(&scratch.path().join("worker@"));
     fs::rename(worker.dir.join("supervise"), worker.dir.join("supervise@1")).unwrap();
     for link in ["worker@1", "worker@2"] {
-        symlink("worker", scratch.path().join(link)).unwrap();
+        symlink("worker@", scratch.path().join(link)).unwrap();
     }
     assert_eq!(answer(&svc(scratch.path(), &["-h", "worker@1"])), SILENT);
     assert_eq!(worker.commands(), "h");

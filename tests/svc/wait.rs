@@ -74,6 +74,43 @@ fn up_down_and_restart_are_waited_for() {
 }
 
 #[test]
+fn within_the_time_a_supervise_that_is_coming_is_waited_for() {
+    let scratch = Scratch::new();
+    scratch.script("web/run", SLEEPS);
+    scratch.file("web/down", "");
+    let sends = begun(scratch.path(), &["-w", "-T", "60s", "-u", "web"]);
+    let waits = begun(scratch.path(), &["--wait=up", "-T", "60s", "web"]);
+    until("both wait", || {
+        [&sends, &waits].iter().all(|svc| is_asleep(svc.id()))
+    });
+    let web = Supervised::start(program("supervise"), &scratch.path().join("web"));
+    assert_eq!(ended(sends), DONE);
+    assert_eq!(ended(waits), DONE);
+    assert!(web.pid() > 0);
+}
+
+/// Whether the process waits for something.
+fn is_asleep(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains("(svc) S"))
+}
+
+#[test]
+fn a_supervise_that_does_not_come_in_time_is_reported() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path().join("never")).unwrap();
+    assert_eq!(
+        answer(scratch.path(), &["-w", "-T", "100ms", "-u", "never"]),
+        (
+            Some(100),
+            "svc: warning: unable to control never: supervise not running\n".to_owned()
+        )
+    );
+    // Without a time to wait, the answer is immediate.
+    let (code, _) = answer(scratch.path(), &["-w", "-u", "never"]);
+    assert_eq!(code, Some(100));
+}
+
+#[test]
 fn pause_continue_signals_and_exit_are_waited_for() {
     let scratch = Scratch::new();
     let mut foo = service(

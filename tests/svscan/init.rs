@@ -300,13 +300,13 @@ fn the_state_of_a_former_life_ends_nothing() {
 #[test]
 fn instances_are_services_of_their_own_with_one_log() {
     let mut scan = Scanning::new();
-    scan.service("worker", "echo I am $INSTANCE; exec sleep 1000");
-    scan.scratch.script("sv/worker/log/run", "exec cat >>out");
+    scan.service("worker@", "echo I am $INSTANCE; exec sleep 1000");
+    scan.scratch.script("sv/worker@/log/run", "exec cat >>out");
     for instance in ["worker@1", "worker@2"] {
-        symlink("../sv/worker", scan.scan_dir().join(instance)).unwrap();
+        symlink("../sv/worker@", scan.scan_dir().join(instance)).unwrap();
     }
     scan.start();
-    let worker = scan.dir("worker");
+    let worker = scan.dir("worker@");
     let pid = |instance: &str| -> Option<i32> {
         let file = worker.join(format!("supervise@{instance}/pid"));
         fs::read_to_string(file).ok()?.trim().parse().ok()
@@ -315,7 +315,7 @@ fn instances_are_services_of_their_own_with_one_log() {
     until("both are logged", || {
         let mut lines: Vec<String> = scan
             .scratch
-            .read("sv/worker/log/out")
+            .read("sv/worker@/log/out")
             .lines()
             .map(str::to_owned)
             .collect();
@@ -323,23 +323,23 @@ fn instances_are_services_of_their_own_with_one_log() {
         lines == ["I am 1", "I am 2"]
     });
     // One goes, the other one and the log stay.
-    let (one, two, logger) = (pid("1").unwrap(), pid("2").unwrap(), scan.up("worker/log"));
-    fs::write(scan.dir("worker/supervise@1/control"), "d").unwrap();
+    let (one, two, logger) = (pid("1").unwrap(), pid("2").unwrap(), scan.up("worker@/log"));
+    fs::write(scan.dir("worker@/supervise@1/control"), "d").unwrap();
     until("it is down", || !alive(one));
     assert!(alive(two) && alive(logger));
     // Both are adopted with the log's pipe.
     scan.end(libc::SIGKILL);
     scan.start();
-    let former = scan.supervised("worker/log", None);
+    let former = scan.supervised("worker@/log", None);
     scan.service("z", SLEEP);
     scan.link("z");
     scan.up("z");
     kill(former, libc::SIGKILL);
-    scan.supervised("worker/log", Some(former));
-    assert_eq!((pid("2"), scan.up("worker/log")), (Some(two), logger));
-    fs::write(scan.dir("worker/supervise@1/control"), "u").unwrap();
+    scan.supervised("worker@/log", Some(former));
+    assert_eq!((pid("2"), scan.up("worker@/log")), (Some(two), logger));
+    fs::write(scan.dir("worker@/supervise@1/control"), "u").unwrap();
     until("it is logged", || {
-        scan.scratch.read("sv/worker/log/out").lines().count() == 3
+        scan.scratch.read("sv/worker@/log/out").lines().count() == 3
     });
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
     assert_eq!(scan.processes(), []);

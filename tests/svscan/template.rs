@@ -1,4 +1,4 @@
-//! Instances: links `worker@1`, `worker@2`, … to one service directory, each a service of its own.
+//! Instances: links `worker@1`, `worker@2`, … to one template, each a service of its own.
 
 use crate::support;
 
@@ -17,12 +17,12 @@ const KILL: i32 = 9;
 fn workers(prepare: impl FnOnce(&Scanning)) -> Scanning {
     let mut scan = Scanning::new();
     let dir = scan.service(
-        "worker",
+        "worker@",
         "echo \"$INSTANCE of $SUPERVISOR_GROUP_NAME is $SUPERVISOR_PROCESS_NAME\"; exec sleep 1000",
     );
-    scan.option("worker", "startsecs", "0");
+    scan.option("worker@", "startsecs", "0");
     scan.scratch.script(
-        "sv/worker/log/run",
+        "sv/worker@/log/run",
         "while read -r line; do echo \"$line\" >>out@$INSTANCE; done",
     );
     prepare(&scan);
@@ -39,7 +39,7 @@ fn instance(scan: &Scanning, number: u32) -> PathBuf {
 
 /// What one of the loggers wrote.
 fn logged(scan: &Scanning, file: &str) -> String {
-    scan.scratch.read(&format!("sv/worker/log/{file}"))
+    scan.scratch.read(&format!("sv/worker@/log/{file}"))
 }
 
 /// Runs a command line by the shell in the scan directory, with the programs of the suite first.
@@ -55,13 +55,13 @@ fn shell(scan: &Scanning, line: &str) -> Output {
 
 fn pid(scan: &Scanning, number: u32) -> String {
     scan.scratch
-        .read(&format!("sv/worker/supervise@{number}/pid"))
+        .read(&format!("sv/worker@/supervise@{number}/pid"))
 }
 
 #[test]
 fn each_instance_is_a_service_of_its_own_with_one_log_for_all() {
     let mut scan = workers(|_| {});
-    let log = || scan.scratch.read("sv/worker/log/out@");
+    let log = || scan.scratch.read("sv/worker@/log/out@");
     until("both are in the log", || log().lines().count() == 2);
     let log = log();
     for line in ["1 of worker is worker@1", "2 of worker is worker@2"] {
@@ -69,7 +69,7 @@ fn each_instance_is_a_service_of_its_own_with_one_log_for_all() {
     }
     let states: Vec<bool> = ["supervise@1", "supervise@2", "log/supervise", "supervise"]
         .iter()
-        .map(|state| scan.dir("worker").join(state).exists())
+        .map(|state| scan.dir("worker@").join(state).exists())
         .collect();
     assert_eq!(states, [true, true, true, false]);
     scan.end(TERM);
@@ -100,14 +100,14 @@ fn the_clients_take_instances_by_a_pattern() {
 #[test]
 fn a_link_log_at_instance_is_the_log_of_that_instance_alone() {
     let mut scan = workers(|scan| {
-        symlink("log", scan.dir("worker").join("log@2")).unwrap();
+        symlink("log", scan.dir("worker@").join("log@2")).unwrap();
     });
     until("each is in its log", || {
         !logged(&scan, "out@").is_empty() && !logged(&scan, "out@2").is_empty()
     });
     assert_eq!(logged(&scan, "out@"), "1 of worker is worker@1\n");
     assert_eq!(logged(&scan, "out@2"), "2 of worker is worker@2\n");
-    assert!(scan.dir("worker").join("log/supervise@2/status").exists());
+    assert!(scan.dir("worker@").join("log/supervise@2/status").exists());
     let line = stdout(&shell(&scan, "svstat worker@2/log@2"));
     assert!(line.starts_with("worker@2/log@2: up (pid "), "{line}");
 
@@ -130,8 +130,8 @@ fn a_log_of_its_own_is_taken_at_the_next_start_of_the_supervise_and_the_others_k
     until("both are in the one log", || {
         logged(&scan, "out@").lines().count() == 2
     });
-    let shared = scan.scratch.read("sv/worker/log/supervise/pid");
-    symlink("log", scan.dir("worker").join("log@2")).unwrap();
+    let shared = scan.scratch.read("sv/worker@/log/supervise/pid");
+    symlink("log", scan.dir("worker@").join("log@2")).unwrap();
     assert!(shell(&scan, "svc -w -dx worker@2").status.success());
     until("the second has a log of its own", || {
         logged(&scan, "out@2").lines().count() == 1
@@ -140,6 +140,6 @@ fn a_log_of_its_own_is_taken_at_the_next_start_of_the_supervise_and_the_others_k
     until("the first still writes to the shared one", || {
         logged(&scan, "out@").lines().count() == 3
     });
-    assert_eq!(scan.scratch.read("sv/worker/log/supervise/pid"), shared);
+    assert_eq!(scan.scratch.read("sv/worker@/log/supervise/pid"), shared);
     scan.end(TERM);
 }

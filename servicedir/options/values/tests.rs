@@ -6,63 +6,6 @@ fn os(text: &str) -> &OsStr {
 }
 
 #[test]
-fn a_duration_is_seconds_or_what_humantime_writes() {
-    for (text, millis) in [
-        ("5", 5000),
-        ("0", 0),
-        ("0.5", 500),
-        ("1.25", 1250),
-        ("5s", 5000),
-        ("1m 30s", 90_000),
-        ("1m30s", 90_000),
-        ("250ms", 250),
-        ("1h", 3_600_000),
-        ("2days", 172_800_000),
-    ] {
-        assert_eq!(
-            duration(os(text)),
-            Some(Duration::from_millis(millis)),
-            "{text}"
-        );
-    }
-}
-
-#[test]
-fn what_is_no_duration_is_refused() {
-    for text in [
-        "",
-        "5x",
-        "-1",
-        "+1",
-        "1e3",
-        ".5",
-        "5.",
-        "1.2.3",
-        "inf",
-        "NaN",
-        "1M",
-        "1 M",
-        "s",
-        "5 5",
-        "unlimited",
-        "0x10",
-    ] {
-        assert_eq!(duration(os(text)), None, "{text}");
-    }
-}
-
-#[test]
-fn a_duration_beyond_all_reason_is_a_hundred_years() {
-    for text in [
-        "99999999999",
-        "99999999999999999999999999999999",
-        "1000years",
-    ] {
-        assert_eq!(duration(os(text)), Some(LONGEST), "{text}");
-    }
-}
-
-#[test]
 fn exit_codes_are_numbers_and_names_of_signals() {
     let set = exit_codes(ExitCodes::default(), os("0 2,255\tSIGTERM int")).unwrap();
     let killed = |signal| End::Killed {
@@ -295,13 +238,6 @@ proptest! {
         prop_assert!(backoff.wait(n) <= max.unwrap_or(LONGEST));
         prop_assert_eq!(backoff.wait(1), first.min(max.unwrap_or(LONGEST)));
         prop_assert_eq!(backoff.wait(0), backoff.wait(1));
-    }
-
-    #[test]
-    fn a_duration_that_humantime_shows_reads_back(millis in 0..3_000_000_000_u64) {
-        let shown = humantime::format_duration(Duration::from_millis(millis)).to_string();
-        // The months that it shows stand as "1month"; no M is among them.
-        prop_assert_eq!(duration(os(&shown)), Some(Duration::from_millis(millis)), "{}", shown);
     }
 
     #[test]
