@@ -127,6 +127,12 @@ impl Reporter {
         Self { program }
     }
 
+    /// The program's name.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        self.program
+    }
+
     /// The program cannot go on.
     pub fn fatal(self, message: impl Display) {
         self.line("fatal", message);
@@ -140,6 +146,11 @@ impl Reporter {
     /// Something that an operator may want to know.
     pub fn info(self, message: impl Display) {
         self.line("info", message);
+    }
+
+    /// Text in the form of another suite, whose programs have the same name; it ends its own lines.
+    pub fn plain(self, text: &str) {
+        drop(io::stderr().write_all(text.as_bytes()));
     }
 
     /// Ends the program with what `run` returned: its code, or its failure's line and code.

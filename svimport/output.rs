@@ -33,7 +33,6 @@ struct LogService {
     directory: Option<String>,
     log: Log,
     tag: Option<String>,
-    channel: &'static str,
 }
 
 /// Where one output goes.
@@ -163,7 +162,6 @@ fn sink(
             directory,
             log: log.clone(),
             tag: tag.clone(),
-            channel,
         })
     };
     let path = match &log.file {
@@ -200,7 +198,7 @@ impl LogService {
     fn files(&self, program: &Program, globals: &Globals) -> Tree {
         let mut files = Tree::new();
         let mut run = format!("#!/bin/sh\n{}", origin(program));
-        let capture = self.capture(program);
+        let capture = self.capture();
         let logger = self
             .tag
             .as_ref()
@@ -246,20 +244,17 @@ impl LogService {
     }
 
     /// What cuts out Supervisor's tokens and offers output as events, with a blank behind it.
-    fn capture(&self, _program: &Program) -> String {
+    fn capture(&self) -> String {
         let mut words = String::new();
         if self.log.capture == 0 && !self.log.events {
             return words;
         }
         words.push_str("svcapture ");
         if self.log.events {
-            words.push_str("--events ");
+            words.push_str("--log ");
         }
         if self.log.capture > 0 {
             words.push_str(&format!("--max {} ", self.log.capture));
-        }
-        if self.channel == "stderr" {
-            words.push_str("--stderr ");
         }
         words
     }

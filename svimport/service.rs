@@ -137,7 +137,15 @@ impl Writer<'_> {
             text.push_str(&format!(" env {}", lost.join(" ")));
         }
         if let Some(listener) = &self.program.listener {
-            text.push_str(" svevent");
+            // In the service directory: the working directory is another one.
+            let place = format!("{}/{AVAILABLE}/{}", self.into, self.directory);
+            text.push_str(&format!(
+                " svevent --cursor {}",
+                shell_word(&format!("{place}/cursor"))
+            ));
+            if let Some(identifier) = &self.config.globals.identifier {
+                text.push_str(&format!(" --server {}", shell_word(identifier)));
+            }
             if listener.pool > 1 {
                 text.push_str(&format!(" --pool {}", listener.pool));
             }

@@ -1,17 +1,21 @@
 //! The file `config` of a log directory: one setting a line, told by its first character.
 //!
-//! Pure: text in, settings and complaints out. The letters are runit's; `S` and the words that begin
-//! with `f` are this suite's, and runit ignores them. What runit ignores is ignored here too, and
-//! what it reads as zero though no number stands there is a complaint and leaves the default.
+//! Pure: text in, settings and complaints out. The letters are runit's; `S` and the lines that begin
+//! with a word are this suite's, and runit ignores them. A line that runit ignores is a complaint; so
+//! is one that it reads as zero though it has no number, and both leave the default.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::calendar::Period;
 use crate::select::Rules;
 
 /// The port of syslog, where an address names none.
 const SYSLOG_PORT: u16 = 514;
+
+/// The end of the message about a line that sets nothing.
+const UNKNOWN: &str = "a setting of svlogd(8)";
 
 /// How one log directory is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) total: u64,
     /// `t`: the age at which a `current` that is not empty is rotated.
     pub(crate) age: Option<Duration>,
+    /// `rotate`: `current` is rotated at midnight, or with each hour.
+    pub(crate) period: Option<Period>,
     /// `!`: the command that old files are fed through.
     pub(crate) processor: Option<Vec<u8>>,
     /// `p`: what stands before each line, after its stamp.
@@ -36,8 +42,17 @@ pub(crate) struct Config {
     pub(crate) udp: Option<SocketAddrV4>,
     /// `U`: lines go by UDP only.
     pub(crate) udp_only: bool,
-    /// `full drop`: on a full disk lines are dropped and counted; else reading stops.
+    /// `full drop`: on a full disk lines are dropped and counted, and old files are deleted though they
+    /// wait for the processor; else reading stops.
     pub(crate) drop_when_full: bool,
+    /// `mode`: the mode of files while they are written.
+    pub(crate) mode: u32,
+    /// `group`: the group of files, a name or a number; `None` = as the system gives it.
+    pub(crate) group: Option<String>,
+    /// One file more stays with a processor, as in runit.
+    pub(crate) spare: bool,
+    /// An empty `state` is made also where no processor needs it, as multilog does.
+    pub(crate) state: bool,
 }
 
 impl Default for Config {
@@ -48,12 +63,17 @@ impl Default for Config {
             keep_when_full: 10,
             total: 0,
             age: None,
+            period: None,
             processor: None,
             prefix: Vec::new(),
             rules: Rules::default(),
             udp: None,
             udp_only: false,
             drop_when_full: false,
+            mode: 0o644,
+            group: None,
+            spare: true,
+            state: false,
         }
     }
 }
@@ -78,8 +98,20 @@ impl fmt::Display for Complaint {
     }
 }
 
+#[cfg(test)]
+impl Complaint {
+    /// One for the test of the messages.
+    pub(crate) fn sample() -> Self {
+        Self {
+            line: 77,
+            expected: "this",
+            found: "that".into(),
+        }
+    }
+}
+
 impl Config {
-    /// Reads the text of a `config` file. Every line that is right counts, whatever the others are.
+    /// Reads the text of a `config` file. A line that is wrong leaves the effect of the others.
     pub(crate) fn parse(text: &[u8]) -> (Self, Vec<Complaint>) {
         let mut config = Self::default();
         let mut complaints = Vec::new();
@@ -111,9 +143,24 @@ impl Config {
                 self.udp_only |= *letter == b'U';
             }
             b'p' => self.prefix = rest.to_vec(),
-            b'+' | b'-' | b'e' | b'E' if !rest.is_empty() => self.rules.add(*letter, rest),
-            b'f' if rest.starts_with(b"ull") => self.drop_when_full = full(rest)?,
-            _ => {}
+            b'+' | b'-' | b'e' | b'E' => self.rules.add(*letter, rest),
+            b'#' => {}
+            _ => self.read_word(line)?,
+        }
+        Ok(())
+    }
+
+    /// Reads a line of this suite: a word and a value.
+    fn read_word(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let text = std::str::from_utf8(line).map_err(|_| UNKNOWN)?;
+        let (word, value) = text.trim_end().split_once(' ').ok_or(UNKNOWN)?;
+        let value = value.trim();
+        match word {
+            "full" => self.drop_when_full = full(value)?,
+            "rotate" => self.period = Some(period(value)?),
+            "mode" => self.mode = mode(value)?,
+            "group" if !value.is_empty() => self.group = Some(value.to_owned()),
+            _ => return Err(UNKNOWN),
         }
         Ok(())
     }
@@ -177,12 +224,32 @@ fn address(text: &[u8]) -> Result<SocketAddrV4, &'static str> {
     Ok(SocketAddrV4::new(host, port))
 }
 
-/// The rest of the word `full`, and what to do then.
-fn full(rest: &[u8]) -> Result<bool, &'static str> {
-    match rest.trim_ascii() {
-        b"ull drop" => Ok(true),
-        b"ull wait" => Ok(false),
+/// The value of `full`: whether lines are dropped.
+fn full(value: &str) -> Result<bool, &'static str> {
+    match value {
+        "drop" => Ok(true),
+        "wait" => Ok(false),
         _ => Err("\"full drop\" or \"full wait\""),
+    }
+}
+
+/// When the wall clock rotates.
+fn period(value: &str) -> Result<Period, &'static str> {
+    match value {
+        "hourly" => Ok(Period::Hour),
+        "daily" => Ok(Period::Day),
+        _ => Err("\"rotate daily\" or \"rotate hourly\""),
+    }
+}
+
+/// A file's mode, in octal; svlogd itself must be able to read and write.
+fn mode(value: &str) -> Result<u32, &'static str> {
+    const EXPECTED: &str = "an octal mode from 0600 to 0666, as in \"mode 0640\"";
+    let mode = u32::from_str_radix(value, 8).map_err(|_| EXPECTED)?;
+    if mode & !0o066 == 0o600 {
+        Ok(mode)
+    } else {
+        Err(EXPECTED)
     }
 }
 
@@ -238,8 +305,38 @@ mod tests {
     }
 
     #[test]
-    fn what_runit_ignores_is_ignored() {
-        assert_eq!(good(" s500\nfoo\nxyz\n+\ne\n"), Config::default());
+    fn a_line_that_runit_ignores_is_named_and_changes_nothing() {
+        let (config, complaints) = Config::parse(b" s500\nfoo\nxyz\ngroup\n# s3\n\xff\n");
+        assert_eq!(config, Config::default());
+        let lines: Vec<usize> = complaints.iter().map(|complaint| complaint.line).collect();
+        assert_eq!(lines, [1, 2, 3, 4, 6]);
+    }
+
+    #[test]
+    fn an_empty_pattern_is_a_pattern() {
+        assert!(!good("-\n").rules.select(b"").log);
+        assert!(good("-*\n+\n").rules.select(b"").log);
+    }
+
+    #[test]
+    fn the_wall_clock_rotates_daily_or_hourly() {
+        assert_eq!(good("").period, None);
+        assert_eq!(good("rotate daily").period, Some(Period::Day));
+        assert_eq!(
+            good("rotate daily\nrotate hourly\n").period,
+            Some(Period::Hour)
+        );
+        assert_eq!(Config::parse(b"rotate weekly").1.len(), 1);
+    }
+
+    #[test]
+    fn mode_and_group_are_those_of_files() {
+        let config = good("mode 0640\ngroup adm\n");
+        assert_eq!((config.mode, config.group.as_deref()), (0o640, Some("adm")));
+        for wrong in ["0644x", "0444", "0755", "1644", "9", "640 adm"] {
+            let (config, complaints) = Config::parse(format!("mode {wrong}").as_bytes());
+            assert_eq!((config.mode, complaints.len()), (0o644, 1), "{wrong}");
+        }
     }
 
     proptest! {

@@ -1,8 +1,7 @@
 //! One log directory of the command line, there or not: its lines on their way to its files.
 //!
-//! Whatever happens to the directory (full disk, removed, replaced), nothing that was read is given
-//! up before it was written, unless its `config` says so; and no other directory waits for a
-//! directory that is gone.
+//! Input that was read is kept until it is written, also when the disk is full or the directory is
+//! removed or replaced, unless `config` allows to drop it. A directory that is gone holds up no other.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,17 +9,20 @@ use std::time::{Duration, Instant};
 use memchr::memchr_iter;
 use servicedir::signal::Signal;
 
+use crate::config::Config;
+use crate::current::Current;
 use crate::line::{Layout, Lines, Output, Stamp};
-use crate::store::{Current, Fault};
-use crate::trouble::Trouble;
+use crate::message::{Fault, Message};
+use crate::retry::Retry;
+use crate::settings::Settings;
 use crate::udp::Udp;
-use crate::writer::{Settings, Writer};
+use crate::writer::Writer;
 
 /// How long after a write it is looked whether the directory is still there.
 const CHECK_WAIT: Duration = Duration::from_secs(1);
 /// How often it is looked whether a missing directory is back.
 const GONE_WAIT: Duration = Duration::from_secs(1);
-/// Output is written when so many bytes are together.
+/// Formatted output is written when it reaches this size in bytes.
 const OUTPUT_SIZE: usize = 64 * 1024;
 /// A file that lost its name is copied in pieces of this size in bytes.
 const REPLAY_SIZE: usize = 64 * 1024;
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
 pub(crate) struct Directory {
     path: PathBuf,
     settings: Settings,
+    /// The settings where no file `config` is read.
+    given: Option<Config>,
     writer: Option<Writer>,
     lines: Lines,
     /// How much of the input that is being fed is done.
@@ -51,54 +55,59 @@ pub(crate) struct Directory {
     replay: Option<(Current, u64)>,
     /// How many lines were dropped because the disk was full.
     dropped: Option<u64>,
-    missing: Trouble,
+    missing: Retry,
     check: Option<Instant>,
 }
 
 impl Directory {
-    /// A directory that is not open yet.
-    pub(crate) fn new(path: PathBuf, settings: Settings) -> Self {
+    /// A directory that is not open yet, kept as its file `config` says, or as `given`.
+    pub(crate) fn new(path: PathBuf, settings: Settings, given: Option<Config>) -> Self {
         Self {
             path,
             settings,
+            given,
             writer: None,
             lines: Lines::new(),
             cursor: 0,
             pending: Vec::new(),
             replay: None,
             dropped: None,
-            missing: Trouble::new(GONE_WAIT, GONE_WAIT),
+            missing: Retry::new(GONE_WAIT, GONE_WAIT),
             check: None,
         }
     }
 
-    /// Opens the directory; where that fails, says so once and tries again later.
-    pub(crate) fn open(&mut self, now: Instant) -> bool {
-        match Writer::open(&self.path, self.settings, now) {
-            Ok(writer) => {
-                self.writer = Some(writer);
-                self.is_back();
-                true
-            }
-            Err(fault) => {
-                self.is_missing(&fault, now);
-                false
-            }
+    /// Opens the directory; where that fails, reports it once and tries again later.
+    fn open(&mut self, now: Instant) {
+        let opened = self.try_to_open(now);
+        self.report(opened, now);
+    }
+
+    /// Opens the directory.
+    pub(crate) fn try_to_open(&mut self, now: Instant) -> Result<(), Fault> {
+        let writer = Writer::open(&self.path, self.settings, self.given.as_ref(), now)?;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// Reports that the directory was opened after it had not been, or why it was not.
+    pub(crate) fn report(&mut self, opened: Result<(), Fault>, now: Instant) {
+        match opened {
+            Ok(()) => self.is_back(),
+            Err(fault) => self.is_missing(fault, now),
         }
     }
 
-    fn is_missing(&mut self, fault: &Fault, now: Instant) {
-        if let Some(news) = self.missing.failed(fault.to_string(), now) {
-            self.settings.report.warning(news);
+    fn is_missing(&mut self, fault: Fault, now: Instant) {
+        if let Some(message) = self.missing.failed(Message::Unable(fault), now) {
+            self.settings.report.warning(message);
         }
     }
 
     fn is_back(&mut self) {
         if self.missing.over() {
-            let path = self.path.display();
-            self.settings
-                .report
-                .info(format_args!("log directory is back: {path}"));
+            let message = Message::Usable(self.path.clone());
+            self.settings.report.info(message);
         }
     }
 
@@ -107,7 +116,7 @@ impl Directory {
         self.cursor = 0;
     }
 
-    /// Takes what it can of `input`; says whether that is all. If not, it is called again with the
+    /// Takes as much of `input` as it can; returns whether that is all. If not, call it again with the
     /// same input when a deadline has passed.
     pub(crate) fn feed(
         &mut self,
@@ -178,7 +187,7 @@ impl Directory {
             .extend_from_slice(output.get(done..).unwrap_or_default());
     }
 
-    /// Writes what is kept; says whether nothing is left, so that more can be taken.
+    /// Writes the pending output; returns whether nothing is left, so that more can be taken.
     fn flush(&mut self, now: Instant) -> bool {
         let Some(writer) = &mut self.writer else {
             return true;
@@ -186,7 +195,7 @@ impl Directory {
         if self.dropped.is_some() {
             return true;
         }
-        if writer.full.waits(now) {
+        if writer.is_blocked(now) {
             return false;
         }
         loop {
@@ -225,16 +234,14 @@ impl Directory {
         let (Some(count), Some(writer)) = (self.dropped, &mut self.writer) else {
             return;
         };
-        if writer.full.waits(now) {
+        if writer.is_blocked(now) {
             return;
         }
         let cut = u64::from(self.lines.is_passing());
         let begin = if writer.ends_line() { "" } else { "\n" };
-        let program = "svlogd: warning";
-        let report = format!(
-            "{begin}{program}: {} lines dropped: unable to write\n",
-            count + cut
-        );
+        let program = self.settings.report.program();
+        let message = Message::Dropped(count + cut);
+        let report = format!("{begin}{program}: warning: {message}\n");
         if writer.append(&self.path, report.as_bytes(), now) == report.len() {
             self.dropped = None;
             self.lines.cut();
@@ -271,18 +278,16 @@ impl Directory {
         self.flush(now) || self.start_dropping()
     }
 
-    /// Closes the directory; what could not be written is said. Returns whether nothing was lost.
+    /// Closes the directory, and reports lines that could not be written. Returns whether none was lost.
     pub(crate) fn close(&mut self, unread: usize) -> bool {
         let Some(writer) = &mut self.writer else {
             return true;
         };
         let lost = self.pending.len() + unread.saturating_sub(self.cursor);
         if lost > 0 || self.dropped.is_some() || self.replay.is_some() {
-            let path = self.path.display();
             let lines = self.dropped.unwrap_or(0);
-            self.settings.report.warning(format_args!(
-                "leaving {path}: {lines} lines and {lost} bytes are not written"
-            ));
+            let message = Message::Leaving(self.path.clone(), lines, lost);
+            self.settings.report.warning(message);
             return false;
         }
         writer.close(&self.path);
@@ -303,8 +308,8 @@ impl Directory {
         let Some(writer) = self.writer.as_mut().filter(|writer| !writer.gone) else {
             return;
         };
-        if let Err(fault) = writer.reopen(&self.path, now) {
-            self.is_missing(&fault, now);
+        if let Err(fault) = writer.reopen(&self.path, self.given.as_ref(), now) {
+            self.is_missing(fault, now);
         }
     }
 
@@ -339,7 +344,7 @@ impl Directory {
         let is_here = matches!(at, Ok(true));
         let old = match at {
             Ok(true) => writer.replace_current(&self.path, now),
-            Ok(false) => Writer::open(&self.path, self.settings, now)
+            Ok(false) => Writer::open(&self.path, self.settings, self.given.as_ref(), now)
                 .map(|new| std::mem::replace(writer, new).into_current()),
             Err(fault) => Err(fault),
         };
@@ -349,7 +354,7 @@ impl Directory {
                 // what cannot be written waits, as on a full disk.
                 writer.gone = !is_here;
                 self.check = Some(now + GONE_WAIT);
-                self.is_missing(&fault, now);
+                self.is_missing(fault, now);
             }
             Ok(old) => {
                 self.is_back();
@@ -357,7 +362,7 @@ impl Directory {
                     writer.full.hurry(now);
                 }
                 if !old.is_deleted() {
-                    // It is where nobody looks for it: whether this works does not matter.
+                    // The moved file is not this directory's any more: a failure has no consequence here.
                     old.seal().ok();
                 } else if self.replay.is_none() && old.size > known {
                     self.replay = Some((old, known));
@@ -403,7 +408,16 @@ impl Directory {
 
     /// Whether a child works for it.
     pub(crate) fn is_busy(&self) -> bool {
-        self.writer.as_ref().is_some_and(Writer::is_busy)
+        self.writer
+            .as_ref()
+            .is_some_and(|writer| writer.archive.is_busy())
+    }
+
+    /// The program is to end: no line waits for the processor any more.
+    pub(crate) fn leave(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.archive.leave();
+        }
     }
 
     /// The program ends: its children have no time to lose.
@@ -416,7 +430,7 @@ impl Directory {
     /// Sends a signal to its processor.
     pub(crate) fn end_processor(&self, signal: Signal) {
         if let Some(writer) = &self.writer {
-            writer.processor.end(signal);
+            writer.archive.end_processor(signal);
         }
     }
 }
@@ -425,6 +439,7 @@ fn layout(writer: &Writer, settings: Settings) -> Layout<'_> {
     Layout {
         prefix: &writer.config.prefix,
         rules: &writer.config.rules,
+        patterns_see_stamps: settings.patterns_see_stamps,
         len: settings.len,
         udp: writer.config.udp.is_some(),
         udp_only: writer.config.udp_only,

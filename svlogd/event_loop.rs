@@ -1,28 +1,34 @@
-//! The loop: input to the directories, signals and deadlines to whom they concern.
+//! The loop: input, signals and deadlines to the directories.
 //!
-//! A turn: deadlines that have passed, signals, then input; nothing is read before what was read is
-//! written.
+//! A turn: deadlines that have passed, signals, then input. Nothing is read before all input that was
+//! read is written.
 
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use servicedir::report::{Failure, Reporter, exit};
+use servicedir::report::{Failure, Why, exit};
 use servicedir::signal::Signal;
 use servicedir::tai64n::Tai64n;
 
 use crate::directory::{Directory, Shared};
 use crate::input::{Input, Waiter};
 use crate::line::{Replacement, Stamp};
+use crate::message::Message;
+use crate::multilog::tap::Taps;
+use crate::settings::Settings;
 use crate::stamp::Stamper;
 
-/// How much is read at once, in bytes: what a pipe holds.
+/// The most that is read at once, in bytes: a pipe holds no more.
 const BUFFER_SIZE: usize = 64 * 1024;
-/// After TERM, so long the rest of an unfinished line is waited for.
+/// How long after TERM the rest of an unfinished line is waited for.
 const LAST_LINE_WAIT: Duration = Duration::from_millis(200);
 
-/// After TERM, so long running processors are waited for; then they get TERM themselves.
+/// How long after TERM a write that fails is tried again: on a full disk the rest stays unwritten then,
+/// and what was not read stays in the pipe.
+const LAST_WRITE_WAIT: Duration = Duration::from_secs(5);
+/// How long after TERM running processors are waited for; then they get TERM themselves.
 const CHILD_WAIT: Duration = Duration::from_secs(10);
-/// So long one that got TERM is waited for; then it gets KILL. Its file is kept for the next start.
+/// How long one that got TERM is waited for; then it gets KILL. Its file is kept for the next start.
 const LAST_CHILD_WAIT: Duration = Duration::from_secs(1);
 
 /// How far the end is.
@@ -40,48 +46,53 @@ enum Phase {
 
 /// The state of the program.
 pub(crate) struct EventLoop {
-    report: Reporter,
-    verbose: bool,
+    settings: Settings,
     waiter: Waiter,
     directories: Vec<Directory>,
+    /// multilog's alerts and status files.
+    taps: Taps,
     shared: Shared,
     stamper: Option<Stamper>,
     stamp: Stamp,
     replacement: Option<Replacement>,
+    /// The input that was read and is not written yet. Its memory is touched only as far as input
+    /// came: the buffer of an idle logger costs a page or two.
     buffer: Vec<u8>,
-    /// How much of the buffer is input.
-    filled: usize,
     /// Whether the input read last ended in mid-line.
     mid_line: bool,
     phase: Phase,
-    terminated: bool,
+    /// TERM came: writes that fail are tried again until then.
+    give_up: Option<Instant>,
 }
 
 impl EventLoop {
     /// A loop over these directories.
     pub(crate) fn new(
-        report: Reporter,
-        verbose: bool,
+        settings: Settings,
         waiter: Waiter,
         directories: Vec<Directory>,
         stamper: Option<Stamper>,
         replacement: Option<Replacement>,
     ) -> Self {
         Self {
-            report,
-            verbose,
+            settings,
             waiter,
             directories,
+            taps: Taps::none(settings.report),
             shared: Shared::default(),
             stamper,
             stamp: Stamp::default(),
             replacement,
-            buffer: vec![0; BUFFER_SIZE],
-            filled: 0,
+            buffer: Vec::with_capacity(BUFFER_SIZE),
             mid_line: false,
             phase: Phase::Reading,
-            terminated: false,
+            give_up: None,
         }
+    }
+
+    /// The same with multilog's alerts and status files.
+    pub(crate) fn with_taps(self, taps: Taps) -> Self {
+        Self { taps, ..self }
     }
 
     /// Runs until the input ends or TERM comes.
@@ -89,49 +100,56 @@ impl EventLoop {
         while self.phase != Phase::Ended {
             let now = self.turn();
             let fed = self.feed(now);
-            if !fed && self.terminated {
-                // The disk is full and someone wants the program to end: what cannot be written
-                // stays in the pipe, as far as it was not read.
-                break;
-            }
             if fed {
                 self.read(now)?;
+            } else if self.gives_up(now) {
+                break;
             } else {
-                self.waiter.poll(false, self.deadline(), now);
-                self.signals();
+                self.wait(now);
             }
         }
         self.end()
     }
 
-    /// Deadlines and signals.
+    /// Waits for a signal or a deadline, but not for input.
+    fn wait(&mut self, now: Instant) {
+        let deadline = self.deadline().into_iter().chain(self.give_up).min();
+        self.waiter.poll(false, deadline, now);
+        self.signals();
+    }
+
+    /// Whether TERM came so long ago that the rest stays unwritten.
+    fn gives_up(&self, now: Instant) -> bool {
+        self.give_up.is_some_and(|latest| latest <= now)
+    }
+
+    /// Does what is due.
     fn turn(&mut self) -> Instant {
         let now = Instant::now();
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             for directory in &mut self.directories {
                 directory.tick(now);
             }
+            self.taps.tick(now);
         }
         now
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.directories
-            .iter()
-            .filter_map(Directory::deadline)
-            .min()
+        let directories = self.directories.iter().filter_map(Directory::deadline);
+        directories.chain(self.taps.deadline()).min()
     }
 
-    /// Gives the input that was read to every directory; says whether all took all of it.
+    /// Gives the input that was read to every directory; returns whether all took all of it.
     fn feed(&mut self, now: Instant) -> bool {
-        let input = self.buffer.get(..self.filled).unwrap_or_default();
+        let input = self.buffer.as_slice();
         let mut fed = true;
         for directory in &mut self.directories {
             fed &= directory.feed(input, &self.stamp, &mut self.shared, now);
         }
         self.alert();
-        if fed && self.filled > 0 {
-            self.filled = 0;
+        if fed && !self.buffer.is_empty() {
+            self.buffer.clear();
             for directory in &mut self.directories {
                 directory.begin();
             }
@@ -139,7 +157,7 @@ impl EventLoop {
         fed
     }
 
-    /// Writes the lines for stderr. A stderr that takes nothing is no reason to stop logging.
+    /// Writes the lines for stderr. One that takes nothing does not stop the logging.
     fn alert(&mut self) {
         let mut rest = self.shared.stderr.as_slice();
         while !rest.is_empty() {
@@ -161,28 +179,29 @@ impl EventLoop {
             Phase::Ended | Phase::Closed => Ok(Input::End),
         };
         match input {
-            Ok(Input::Bytes(read)) => self.received(read),
+            Ok(Input::Bytes) => self.received(now),
             Ok(Input::End) => self.phase = Phase::Ended,
             Ok(Input::Woken) => self.signals(),
             Err(errno) => {
                 self.end()?;
-                return Err(Failure::system("unable to read from stdin", errno));
+                return Err(Message::UnableToReadInput(Why::from(errno)).into());
             }
         }
         Ok(())
     }
 
     /// Input came: it has the time of its arrival, and its characters are replaced.
-    fn received(&mut self, read: usize) {
-        self.filled = read;
-        let input = self.buffer.get_mut(..read).unwrap_or_default();
-        self.mid_line = input.last().is_some_and(|last| *last != b'\n');
+    fn received(&mut self, now: Instant) {
+        let read = self.buffer.len();
+        self.mid_line = self.buffer.last().is_some_and(|last| *last != b'\n');
         if let Some(replacement) = &self.replacement {
-            replacement.apply(input);
+            replacement.apply(&mut self.buffer);
         }
         if let Some(stamper) = &mut self.stamper {
             self.stamp = Stamp(Some(*stamper.stamp(Tai64n::now())));
         }
+        self.taps
+            .feed(&self.buffer, &self.stamp, &mut self.shared.stderr, now);
         if let Phase::Draining { left, .. } = &mut self.phase {
             *left = left.saturating_sub(read);
         }
@@ -194,15 +213,14 @@ impl EventLoop {
             return Ok(Input::End);
         }
         // Not a byte beyond the line: the next logger finds the rest.
-        let size = left.clamp(1, self.buffer.len());
+        let size = left.clamp(1, BUFFER_SIZE);
         if !self.waiter.poll(true, Some(latest), now) {
             if now >= latest {
                 return Ok(Input::End);
             }
             return Ok(Input::Woken);
         }
-        let buffer = self.buffer.get_mut(..size).unwrap_or_default();
-        self.waiter.read_ready(buffer)
+        self.waiter.read_ready(&mut self.buffer, size)
     }
 
     /// Obeys the signals that came.
@@ -215,12 +233,17 @@ impl EventLoop {
             child |= signal == Signal::CHLD;
         });
         let now = Instant::now();
-        for (came, name) in [(hup, "HUP"), (alarm, "ALRM"), (term, "TERM")] {
-            if came && self.verbose {
-                self.report.info(format_args!("{name} received"));
+        let named = [
+            (hup, Signal::HUP),
+            (alarm, Signal::ALRM),
+            (term, Signal::TERM),
+        ];
+        for (_, signal) in named.into_iter().filter(|(came, _)| *came) {
+            if self.settings.verbose {
+                self.settings.report.info(Message::Received(signal));
             }
         }
-        let start_next = !self.terminated && !term;
+        let start_next = self.give_up.is_none() && !term;
         // What was closed in order is not opened again.
         let open = self.phase != Phase::Closed;
         for directory in &mut self.directories {
@@ -233,24 +256,37 @@ impl EventLoop {
             if alarm && open {
                 directory.rotate(now);
             }
-            if term && self.terminated {
+            if term && self.give_up.is_some() {
                 directory.end_processor(Signal::TERM);
+            }
+            if term {
+                directory.leave();
             }
         }
         if term {
-            self.terminated = true;
-            if self.phase == Phase::Reading {
-                self.phase = Phase::Draining {
-                    left: self.waiter.waiting(),
-                    latest: now + LAST_LINE_WAIT,
-                };
-            }
+            self.terminate(now);
+        }
+    }
+
+    /// TERM: the first begins the end, a second one hurries it.
+    fn terminate(&mut self, now: Instant) {
+        let wait = match self.give_up {
+            None => LAST_WRITE_WAIT,
+            Some(_) => Duration::ZERO,
+        };
+        self.give_up = Some(now + wait);
+        if self.phase == Phase::Reading {
+            self.phase = Phase::Draining {
+                left: self.waiter.waiting(),
+                latest: now + LAST_LINE_WAIT,
+            };
         }
     }
 
     /// Writes what is left, closes the directories, and waits for their children.
     fn end(&mut self) -> Result<u8, Failure> {
         let now = Instant::now();
+        self.taps.finish(&mut self.shared.stderr, now);
         for directory in &mut self.directories {
             directory.look(now);
             directory.finish(&mut self.shared, now);
@@ -259,14 +295,14 @@ impl EventLoop {
         self.flush();
         let mut whole = true;
         for directory in &mut self.directories {
-            whole &= directory.close(self.filled);
+            whole &= directory.close(self.buffer.len());
         }
         self.phase = Phase::Closed;
         self.wait_for_children();
         if whole {
             Ok(exit::DONE)
         } else {
-            Err(Failure::new(exit::SYSTEM, "not all lines were written"))
+            Err(Message::NotAllWritten.into())
         }
     }
 
@@ -278,11 +314,10 @@ impl EventLoop {
             for directory in &mut self.directories {
                 flushed &= directory.is_flushed(now);
             }
-            if flushed || self.terminated {
+            if flushed || self.gives_up(now) {
                 return;
             }
-            self.waiter.poll(false, self.deadline(), now);
-            self.signals();
+            self.wait(now);
         }
     }
 
@@ -299,7 +334,7 @@ impl EventLoop {
             if !self.directories.iter().any(Directory::is_busy) {
                 return;
             }
-            if self.terminated && latest.is_none() {
+            if self.give_up.is_some() && latest.is_none() {
                 latest = Some(now + CHILD_WAIT);
             }
             if latest.is_some_and(|latest| latest <= now) {

@@ -10,20 +10,21 @@ use nix::sys::signal::{SigEvent, SigevNotify, Signal as NixSignal};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use servicedir::signal::{SelfPipe, Signal};
 
 use crate::wake::Interruptible;
 
-/// The signal of the deadline's timer, which nobody else sends.
+/// The signal of the deadline's timer, which no other part of the system sends.
 const TIMER: NixSignal = NixSignal::SIGVTALRM;
 
 /// What a read brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Input {
-    /// So many bytes.
-    Bytes(usize),
+    /// Bytes, in the buffer.
+    Bytes,
     /// The end.
     End,
     /// Nothing: a signal came, or the deadline has passed.
@@ -40,10 +41,11 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// Catches what svlogd obeys.
+    /// Catches the signals that svlogd obeys.
     pub(crate) fn new() -> io::Result<Self> {
         let timer_signal = Signal::from_number(TIMER as i32).ok_or(io::ErrorKind::InvalidInput)?;
         let file_size = Signal::from_number(libc::SIGXFSZ).ok_or(io::ErrorKind::InvalidInput)?;
+        let pipe = Signal::from_number(libc::SIGPIPE).ok_or(io::ErrorKind::InvalidInput)?;
         let caught = [
             Signal::HUP,
             Signal::ALRM,
@@ -51,8 +53,9 @@ impl Waiter {
             Signal::CHLD,
             timer_signal,
         ];
-        // A file that may not grow is a failed write, not the end of the process.
-        let signals = SelfPipe::catching(&[caught.as_slice(), &[file_size]].concat())?;
+        // A file that may not grow, or a stderr without a reader, is a failed write and not the end of
+        // the process. They are caught and not ignored: a processor must not inherit that.
+        let signals = SelfPipe::catching(&[caught.as_slice(), &[file_size, pipe]].concat())?;
         let stdin = Interruptible::new(rustix::stdio::stdin(), &caught)?;
         let event = SigEvent::new(SigevNotify::SigevSignal {
             signal: TIMER,
@@ -72,26 +75,26 @@ impl Waiter {
         self.signals.take(each);
     }
 
-    /// Waits for input until the deadline.
+    /// Waits for input until the deadline: as much as the empty buffer has room for.
     pub(crate) fn read(
         &mut self,
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         deadline: Option<Instant>,
         now: Instant,
     ) -> Result<Input, Errno> {
         if !self.arm(deadline, now) {
             return Ok(Input::Woken);
         }
-        match rustix::io::read(&self.stdin, &mut *buffer) {
+        match rustix::io::read(&self.stdin, spare_capacity(buffer)) {
             Ok(0) => Ok(Input::End),
-            Ok(read) => Ok(Input::Bytes(read)),
+            Ok(_) => Ok(Input::Bytes),
             Err(Errno::INTR) => Ok(Input::Woken),
             Err(Errno::AGAIN) => self.interrupted(deadline, now),
             Err(errno) => Err(errno),
         }
     }
 
-    /// A read ended without input: because of a signal, or because someone made stdin non-blocking.
+    /// A read ended without input: because of a signal, or because stdin was made non-blocking.
     fn interrupted(&mut self, deadline: Option<Instant>, now: Instant) -> Result<Input, Errno> {
         self.stdin
             .restore()
@@ -101,8 +104,8 @@ impl Waiter {
         Ok(Input::Woken)
     }
 
-    /// Waits until the deadline, a signal, or, if `input`, there is something to read.
-    /// Says whether there is something to read.
+    /// Waits until the deadline, a signal or, if `input`, until stdin has something to read.
+    /// Returns whether it has.
     pub(crate) fn poll(&self, input: bool, deadline: Option<Instant>, now: Instant) -> bool {
         let wait = deadline.map(|deadline| timespec(deadline.saturating_duration_since(now)));
         let signals = PollFd::new(&self.signals, PollFlags::IN);
@@ -114,18 +117,21 @@ impl Waiter {
         ready && fds.get(1).is_some_and(|stdin| !stdin.revents().is_empty())
     }
 
-    /// Reads without waiting for more than one poll found to be there.
-    pub(crate) fn read_ready(&mut self, buffer: &mut [u8]) -> Result<Input, Errno> {
-        match rustix::io::read(self.stdin.source(), &mut *buffer) {
+    /// Reads, without waiting, at most `size` bytes of what a poll found to be ready.
+    pub(crate) fn read_ready(&mut self, buffer: &mut Vec<u8>, size: usize) -> Result<Input, Errno> {
+        buffer.resize(size, 0);
+        let outcome = rustix::io::read(self.stdin.source(), buffer.as_mut_slice());
+        buffer.truncate(*outcome.as_ref().unwrap_or(&0));
+        match outcome {
             Ok(0) => Ok(Input::End),
-            Ok(read) => Ok(Input::Bytes(read)),
+            Ok(_) => Ok(Input::Bytes),
             Err(Errno::INTR | Errno::AGAIN) => Ok(Input::Woken),
             Err(errno) => Err(errno),
         }
     }
 
-    /// How many bytes stdin holds, where it is something that is gone once its readers are: a pipe
-    /// or a socket.
+    /// How many bytes stdin holds, if it is a pipe or a socket, whose content its last reader takes
+    /// with it.
     pub(crate) fn waiting(&self) -> usize {
         use rustix::fs::{FileType, fstat};
         let stdin = self.stdin.source();
@@ -139,7 +145,7 @@ impl Waiter {
 
     /// Sets the timer so that it wakes a read at the deadline; false if that has passed.
     ///
-    /// A timer that comes too early wakes for nothing once, and costs less than setting it anew.
+    /// A timer that is set already and fires earlier stays: one wake-up costs less than setting it anew.
     fn arm(&mut self, deadline: Option<Instant>, now: Instant) -> bool {
         let Some(deadline) = deadline else {
             return true;

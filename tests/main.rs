@@ -19,9 +19,15 @@ mod interop;
 mod pidproxy;
 mod supervise;
 mod support;
+mod sv;
 mod svc;
+#[cfg(feature = "supervisor")]
 mod svctl;
+#[cfg(feature = "svhttpd")]
+mod svhttpd;
+#[cfg(feature = "supervisor")]
 mod svimport;
+mod svlog;
 mod svlogd;
 mod svscan;
 mod svstat;

@@ -5,7 +5,7 @@ use servicedir::process::Identity;
 use servicedir::status::{self, Phase, Record, Status};
 use servicedir::tai64n::Tai64n;
 
-use super::down::Next;
+use super::finish::Next;
 use super::run::{Run, Stage, Then};
 use super::{Machine, State};
 
@@ -47,7 +47,7 @@ impl Machine {
             group: history.group,
             state_stamp: history.state_stamp,
             supervise: Some(history.supervise),
-            watchdog: run.and_then(Run::watchdog_interval),
+            watchdog: run.and_then(|run| run.watchdog.interval()),
             reason: self.reason().to_owned(),
             message: history.message.clone(),
         }

@@ -242,7 +242,7 @@ fn listeners_run_under_svevent() {
     assert!(
         import
             .read("0/run")
-            .ends_with("exec svevent --pool 3 PROCESS_STATE_EXITED,TICK_60 crashmail -a\n")
+            .ends_with("/.available/0/cursor --pool 3 PROCESS_STATE_EXITED,TICK_60 crashmail -a\n")
     );
     assert_eq!(import.read("0/options/priority"), "-1\n");
     assert_eq!(import.read("0/options/group"), "mail\n");

@@ -72,7 +72,9 @@ fn python() -> String {
     let find = "head -1 \"$(command -v supervisord)\" | sed 's/^#!//'; echo python3";
     let found = stdout(&output(Path::new("sh"), ["-c", find]));
     let has_supervisor = |python: &&str| {
-        let import = Command::new(python).args(["-c", "import supervisor.options"]).output();
+        let import = Command::new(python)
+            .args(["-c", "import supervisor.options"])
+            .output();
         import.is_ok_and(|output| output.status.success())
     };
     let python = found.lines().find(has_supervisor);
@@ -247,7 +249,7 @@ fn command(run: &str) -> (Vec<String>, Vec<String>) {
     }
     if words.first().is_some_and(|word| word == "svevent") {
         words.remove(0);
-        if words[0] == "--pool" {
+        while words[0].starts_with("--") {
             words.drain(..2);
         }
         words.remove(0);

@@ -1,0 +1,213 @@
+//! After the end of a run: `finish`, and what follows it.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+use servicedir::options::Autorestart;
+use servicedir::process::Identity;
+use servicedir::signal::Signal;
+use servicedir::status::{End, Want};
+use servicedir::tai64n::Tai64n;
+
+use super::run::{Stage, Then};
+use super::{Asked, Machine, State, throttle};
+use crate::event::{Action, Job, Moment};
+use crate::message::Message;
+
+/// The exit code of a `finish` that says: failed for good (s6 has it so).
+const FAILED_FOR_GOOD: u8 = 125;
+
+/// The time in which `finish` runs.
+#[derive(Clone, Debug)]
+pub(super) struct Finish {
+    /// `None` until its start is answered.
+    pub(super) process: Option<Identity>,
+    /// What follows.
+    pub(super) next: Next,
+    /// When it is killed.
+    pub(super) kill_at: Option<Instant>,
+}
+
+/// What follows the end of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    /// Nothing: it was to stop.
+    Stopped,
+    /// Nothing: it ended by itself, for good.
+    Exited,
+    /// A start, as soon as that is no busy loop.
+    Again,
+    /// A start at that time.
+    Backoff { until: Instant, label: Tai64n },
+    /// A start that somebody asked for.
+    Start,
+    /// Nothing, for this reason.
+    Fatal(String),
+}
+
+impl Next {
+    /// How long it is until the next try.
+    pub(super) fn wait(&self, now: Moment) -> Option<Duration> {
+        match self {
+            Self::Backoff { until, .. } => Some(until.saturating_duration_since(now.clock)),
+            Self::Stopped | Self::Exited | Self::Again | Self::Start | Self::Fatal(_) => None,
+        }
+    }
+}
+
+impl Finish {
+    pub(super) fn is(&self, pid: Pid) -> bool {
+        self.process.is_some_and(|process| process.pid == pid)
+    }
+}
+
+impl Machine {
+    /// The run has ended: decides what follows, and runs `finish` first.
+    pub(super) fn run_ended(&mut self, end: End, now: Moment) {
+        let State::Run(run) = &self.state else { return };
+        let end = run.refused.map_or(end, End::NotStarted);
+        let (stage, process) = (run.stage, run.process);
+        if let Some(check) = run.check.process() {
+            self.actions.push_back(Action::Signal {
+                to: check,
+                signal: Signal::KILL,
+                group: true,
+            });
+        }
+        if matches!(stage, Stage::Stopping { .. }) && self.options.killasgroup {
+            // The leader is a zombie still, so the group is still this service's.
+            self.actions.push_back(Action::Signal {
+                to: process.pid,
+                signal: Signal::KILL,
+                group: true,
+            });
+        }
+        self.history.last_end = Some(end);
+        let next = self.after(stage, end, now);
+        if matches!(next, Next::Exited | Next::Fatal(_)) {
+            // Not only after `finish`: a supervise that takes over meanwhile is not to start it.
+            self.want = Want::Down;
+        }
+        self.state = State::Finish(Finish {
+            process: None,
+            next,
+            kill_at: None,
+        });
+        self.actions.push_back(Action::Spawn(Job::Finish {
+            end,
+            group: self.history.group,
+        }));
+    }
+
+    /// What follows the end of a run that was in this stage.
+    fn after(&mut self, stage: Stage, end: End, now: Moment) -> Next {
+        let refused = matches!(end, End::NotStarted(_));
+        match stage {
+            Stage::Stopping {
+                then: Then::Stop, ..
+            } => Next::Stopped,
+            Stage::Stopping {
+                then: Then::Start, ..
+            } => {
+                self.history.failed_starts = 0;
+                Next::Start
+            }
+            Stage::Stopping {
+                then: Then::FailedStart,
+                ..
+            }
+            | Stage::Starting => self.failed_start(now),
+            Stage::Stopping {
+                then: Then::Unexpected,
+                ..
+            } => self.ended_by_itself(false),
+            Stage::Running if refused => self.failed_start(now),
+            Stage::Running => self.ended_by_itself(self.options.exitcodes.contains(end)),
+        }
+    }
+
+    /// The end of a service that was up, and that nobody asked for.
+    fn ended_by_itself(&self, expected: bool) -> Next {
+        match (self.want, self.options.autorestart) {
+            (Want::Down, _) => Next::Stopped,
+            (Want::Once, _) | (Want::Up, Autorestart::Never) => Next::Exited,
+            (Want::Up, Autorestart::Unexpected) if expected => Next::Exited,
+            (Want::Up, Autorestart::Always | Autorestart::Unexpected) => Next::Again,
+        }
+    }
+
+    /// `finish` runs.
+    pub(super) fn finish_spawned(&mut self, process: Identity, now: Moment) {
+        if let State::Finish(finish) = &mut self.state {
+            finish.process = Some(process);
+            finish.kill_at = self
+                .options
+                .finishsecs
+                .and_then(|time| now.clock.checked_add(time));
+        }
+    }
+
+    /// `finish` has run for too long.
+    pub(super) fn finish_passed(&mut self) {
+        let State::Finish(finish) = &mut self.state else {
+            return;
+        };
+        finish.kill_at = None;
+        if let Some(process) = finish.process {
+            self.actions.push_back(Action::Warn(Message::FinishKilled));
+            self.actions.push_back(Action::Signal {
+                to: process.pid,
+                signal: Signal::KILL,
+                group: true,
+            });
+        }
+    }
+
+    /// `finish` has ended, or there is none.
+    pub(super) fn finish_over(&mut self, end: Option<End>, now: Moment) {
+        let State::Finish(finish) = &self.state else {
+            return;
+        };
+        let next = match end {
+            Some(End::Exited(FAILED_FOR_GOOD)) if finish.next != Next::Stopped => {
+                Next::Fatal(format!("finish exited {FAILED_FOR_GOOD}"))
+            }
+            _ => finish.next.clone(),
+        };
+        self.history.stamp = now.label;
+        self.enter(next, now);
+    }
+
+    /// Goes on with what follows. A supervise that is told to exit starts nothing more.
+    pub(super) fn enter(&mut self, next: Next, now: Moment) {
+        match next {
+            Next::Stopped => self.rest(State::Stopped),
+            Next::Exited => self.rest(State::Exited { again: None }),
+            Next::Again | Next::Start | Next::Backoff { .. } if self.exiting => {
+                self.rest(State::Exited { again: None });
+            }
+            Next::Start => self.start(Asked::BySomeone, now),
+            Next::Again => match throttle::next_start(self.history.last_start, now.clock) {
+                again @ Some(_) => self.state = State::Exited { again },
+                None => self.start(Asked::Automatically, now),
+            },
+            Next::Backoff { until, .. } if until <= now.clock => {
+                self.start(Asked::Automatically, now)
+            }
+            Next::Backoff { until, label } => self.state = State::Backoff { until, label },
+            Next::Fatal(reason) => {
+                self.rest(State::Fatal);
+                self.history.reason = reason;
+            }
+        }
+    }
+
+    /// Nothing will be started until somebody asks.
+    fn rest(&mut self, state: State) {
+        if matches!(state, State::Stopped) {
+            self.history.failed_starts = 0;
+        }
+        self.state = state;
+        self.want = Want::Down;
+    }
+}
