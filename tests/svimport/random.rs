@@ -114,11 +114,11 @@ fn program(name: &'static str) -> impl Strategy<Value = String> {
                 COMMANDS[command]
             );
             if let Some(number) = number {
-                let _ = writeln!(text, "numprocs={number}\nprocess_name={pattern}");
+                writeln!(text, "numprocs={number}\nprocess_name={pattern}").unwrap();
             }
             for (key, choice) in keys {
                 let (key, texts) = KEYS[key];
-                let _ = writeln!(text, "{key}{separator}{}", texts[choice.index(texts.len())]);
+                writeln!(text, "{key}{separator}{}", texts[choice.index(texts.len())]).unwrap();
             }
             text
         },
