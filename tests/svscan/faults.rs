@@ -245,7 +245,7 @@ fn a_supervise_that_cannot_run_is_started_once_a_second() {
 
 #[test]
 fn an_error_that_passes_does_not_make_it_start_the_supervise_on_path() {
-    let mut scan = Scanning::new();
+    let scan = Scanning::new();
     scan.service("a", SLEEP);
     scan.link("a");
     scan.scratch.script("bin/supervise", "echo >\"$0.started\"");
