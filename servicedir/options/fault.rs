@@ -6,7 +6,10 @@ use std::fmt;
 use super::file::Refusal;
 use super::{Entry, entries};
 use crate::layout::OPTIONS;
+use rustix::io::Errno;
+
 use crate::report::{Escaped, Why};
+use crate::trust::is_passing;
 
 /// A text in a message is cut to this many characters.
 const SHOWN: usize = 60;
@@ -20,6 +23,9 @@ pub struct Fault {
     pub line: Option<usize>,
     /// What is wrong, and what was expected.
     pub problem: String,
+    /// The errno of the call that failed, where it says nothing about the file: the system was short
+    /// of something, and the same call may succeed later (see [`crate::trust::is_passing`]).
+    pub passing: Option<i32>,
 }
 
 impl Fault {
@@ -29,15 +35,17 @@ impl Fault {
             file: format!("{OPTIONS}/{option}"),
             line: None,
             problem: problem.into(),
+            passing: None,
         }
     }
 
     /// The file or directory of that name could not be read.
-    pub(super) fn unreadable(file: String, why: impl Into<Why>) -> Self {
+    pub(super) fn unreadable(file: String, errno: Errno) -> Self {
         Self {
             file,
             line: None,
-            problem: format!("unable to read: {}", why.into()),
+            problem: format!("unable to read: {}", Why::from(errno)),
+            passing: is_passing(errno).then(|| errno.raw_os_error()),
         }
     }
 
