@@ -243,7 +243,7 @@ pub(crate) fn read_options() -> Result<Box<options::Options>, Unread> {
     loop {
         match options::read(Path::new(".")) {
             Ok(options) => return Ok(Box::new(options)),
-            Err(fault) => match fault.passing {
+            Err(fault) => match fault.errno.filter(|_| fault.passing) {
                 Some(libc::EINTR) => {}
                 Some(errno) => return Err(Unread::Passing(fault.to_string(), errno)),
                 None => return Err(Unread::Fault(fault.to_string())),

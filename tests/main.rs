@@ -19,7 +19,11 @@ mod interop;
 mod pidproxy;
 mod supervise;
 mod support;
+mod sv;
 mod svc;
+#[cfg(feature = "svhttpd")]
+mod svhttpd;
+mod svlog;
 mod svlogd;
 mod svscan;
 mod svstat;

@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 use std::fmt;
 
+use rustix::io::Errno;
+
 use super::file::Refusal;
 use super::{Entry, entries};
 use crate::layout::OPTIONS;
-use rustix::io::Errno;
-
 use crate::report::{Escaped, Why};
 use crate::trust::is_passing;
 
@@ -23,9 +23,11 @@ pub struct Fault {
     pub line: Option<usize>,
     /// What is wrong, and what was expected.
     pub problem: String,
-    /// The errno of the call that failed, where it says nothing about the file: the system was short
-    /// of something, and the same call may succeed later (see [`crate::trust::is_passing`]).
-    pub passing: Option<i32>,
+    /// It says nothing about the files: the system was short of something, and reading them again may
+    /// succeed ([`crate::trust::is_passing`]).
+    pub passing: bool,
+    /// The errno of the call that failed, if one did.
+    pub errno: Option<i32>,
 }
 
 impl Fault {
@@ -35,17 +37,20 @@ impl Fault {
             file: format!("{OPTIONS}/{option}"),
             line: None,
             problem: problem.into(),
-            passing: None,
+            passing: false,
+            errno: None,
         }
     }
 
     /// The file or directory of that name could not be read.
-    pub(super) fn unreadable(file: String, errno: Errno) -> Self {
+    pub(super) fn unreadable(file: String, why: impl Into<Why>) -> Self {
+        let why = why.into();
         Self {
             file,
             line: None,
-            problem: format!("unable to read: {}", Why::from(errno)),
-            passing: is_passing(errno).then(|| errno.raw_os_error()),
+            problem: format!("unable to read: {why}"),
+            passing: is_passing(Errno::from_raw_os_error(why.0)),
+            errno: Some(why.0),
         }
     }
 

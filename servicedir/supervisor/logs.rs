@@ -44,41 +44,58 @@ pub fn service(layout: &Layout, channel: Channel) -> Option<PathBuf> {
         .find(|dir| dir.is_dir())
 }
 
-/// The file with the newest output of a service.
-///
-/// Its directory is the one where the running logger has `current` open; where that cannot be seen,
-/// the first directory in the log service (`main` before the others) that a logger has written to.
+/// The file with the newest output of a service: in the first of its log directories.
 #[must_use]
 pub fn file(layout: &Layout, channel: Channel) -> Option<PathBuf> {
-    let logger = service(layout, channel)?;
-    opened_by_logger(&logger).or_else(|| written_directory(&logger))
+    newest(&service(layout, channel)?)
 }
 
-fn opened_by_logger(logger: &Path) -> Option<PathBuf> {
+/// The file with the newest output that the log service at `logger` has written; see [`file`].
+#[must_use]
+pub fn newest(logger: &Path) -> Option<PathBuf> {
+    let first = directories(logger).into_iter().next();
+    first.map(|directory| directory.join(CURRENT))
+}
+
+/// The log directories of a log service: those where the running logger has `current` open; where that
+/// cannot be seen, those in the log service (`main` before the others) that a logger has written to.
+#[must_use]
+pub fn directories(logger: &Path) -> Vec<PathBuf> {
+    let opened = opened_by_logger(logger).unwrap_or_default();
+    if opened.is_empty() {
+        written_directories(logger)
+    } else {
+        opened
+    }
+}
+
+fn opened_by_logger(logger: &Path) -> Option<Vec<PathBuf>> {
     let layout = Layout::of(logger).ok()?;
     let status = status_of(&layout).ok()?.status;
     let pid = status.pid.filter(|_| status.phase == Phase::Run)?;
     let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+    let mut folders: Vec<PathBuf> = fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
         .filter(|path| path.file_name().is_some_and(|name| name == CURRENT))
+        .filter_map(|path| Some(path.parent()?.to_owned()))
         .collect();
-    files.sort();
-    files.into_iter().next()
+    folders.sort();
+    folders.dedup();
+    Some(folders)
 }
 
-fn written_directory(logger: &Path) -> Option<PathBuf> {
-    let mut names: Vec<_> = fs::read_dir(logger)
-        .ok()?
+fn written_directories(logger: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(logger) else {
+        return Vec::new();
+    };
+    let mut names: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.file_name()))
         .filter(|name| !name.as_bytes().starts_with(b"."))
+        .filter(|name| logger.join(name).join(CURRENT).is_file())
         .collect();
     names.sort_by_key(|name| (name != "main", name.clone()));
-    names
-        .into_iter()
-        .map(|name| logger.join(name).join(CURRENT))
-        .find(|current| current.is_file())
+    names.into_iter().map(|name| logger.join(name)).collect()
 }
 
 /// The log files of a service that were rotated away, in the directory of `current`.
@@ -140,12 +157,14 @@ pub fn tail_piece(size: u64, offset: i64, length: i64) -> (Piece, bool) {
     ((size - length, length), overflow)
 }
 
-/// Reads a piece of the file at `path`, whose size `choose` is given.
+/// Reads a piece of the file at `path`, whose size `choose` is given. A link is not followed: who owns the
+/// log directory may have put it there.
 ///
 /// # Errors
 /// As open(2) and read(2).
 pub fn read<T>(path: &Path, choose: impl FnOnce(u64) -> (Piece, T)) -> io::Result<(Vec<u8>, T)> {
     let flags = rustix::fs::OFlags::RDONLY
+        | rustix::fs::OFlags::NOFOLLOW
         | rustix::fs::OFlags::NONBLOCK
         | rustix::fs::OFlags::NOCTTY
         | rustix::fs::OFlags::CLOEXEC;

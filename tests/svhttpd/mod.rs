@@ -1,0 +1,10 @@
+//! svhttpd: what it answers to Supervisor's clients, browsers and strangers.
+
+mod browser;
+mod doors;
+mod exchanges;
+mod manual;
+mod page;
+mod python;
+mod server;
+mod supervisorctl;
