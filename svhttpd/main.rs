@@ -10,6 +10,7 @@ mod args;
 mod cookie;
 mod door;
 mod events;
+mod history;
 mod http;
 mod json;
 mod listen;

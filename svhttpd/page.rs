@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 
 use minijinja::{AutoEscape, Environment, Error, Value, context};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use servicedir::journal::Entry;
 use servicedir::report::Why;
 use servicedir::status::State;
 use servicedir::supervisor::logs::{self, Channel};
 use servicedir::supervisor::process::ProcessState;
 
 use crate::door::Door;
+use crate::history;
 use crate::site::Site;
 use crate::snapshot::{Seen, Snapshot};
 
@@ -29,7 +31,11 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@');
 
 /// The templates that are one part of a page each.
-const PARTS: [(&str, &str); 3] = [
+const PARTS: [(&str, &str); 4] = [
+    (
+        "happened",
+        "{% from 'parts.html' import happened %}{{ happened(entry) }}",
+    ),
     (
         "row",
         "{% from 'parts.html' import row %}{{ row(service, control) }}",
@@ -118,11 +124,14 @@ impl Pages {
                 |(bytes, ())| plain_log(&bytes),
             )
         });
+        let (history, _) = history::latest(&seen.process.layout);
         self.0.get_template("service.html")?.render(context! {
             service => shown(seen, now),
             channel => name_of(channel),
             log_file => file.map(|file| file.to_string_lossy().into_owned()),
             log => log,
+            after => history.first().map_or(0, |entry| entry.number),
+            history => history.iter().map(told).collect::<Value>(),
             ..common(reader, now)
         })
     }
@@ -147,6 +156,14 @@ impl Pages {
             "facts",
             context! { service => shown(seen, now), control => control },
         )
+    }
+
+    /// A row of the history.
+    ///
+    /// # Errors
+    /// See [`Pages::new`].
+    pub(crate) fn happened(&self, entry: &Entry) -> Result<String, Error> {
+        self.part("happened", context! { entry => told(entry) })
     }
 
     /// How many services are in each state.
@@ -260,6 +277,15 @@ fn shown(seen: &Seen, now: u64) -> Value {
         ended_at => text::local(info.stop),
         last_end => record.and_then(|record| record.last_end).map(|end| end.to_string()),
         directory => seen.process.layout.dir.to_string_lossy(),
+    }
+}
+
+/// A line of the journal as the templates show it.
+fn told(entry: &Entry) -> Value {
+    context! {
+        time => text::local(entry.stamp.unix_seconds()),
+        state => entry.state.name().to_ascii_lowercase(),
+        words => history::words(entry),
     }
 }
 

@@ -96,7 +96,12 @@ fn named(caller: &Caller, head: &Parts, path: &str) -> Result<Reply, Fault> {
         return Ok(reply::json(&json::service(&seen)));
     }
     if let Some(name) = path.strip_prefix("/events/") {
-        return Ok(events::one(caller, site.process(name)?, channel(head)));
+        return Ok(events::one(
+            caller,
+            site.process(name)?,
+            channel(head),
+            after(head),
+        ));
     }
     if let Some(name) = path.strip_prefix("/services/") {
         return service(caller, head, name);
@@ -224,6 +229,15 @@ fn channel(head: &Parts) -> Channel {
     } else {
         Channel::Stdout
     }
+}
+
+/// Up to which line of the journal a page has the history.
+fn after(head: &Parts) -> u64 {
+    let query = head.uri.query().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "after")
+        .and_then(|(_, number)| number.parse().ok())
+        .unwrap_or(0)
 }
 
 fn failed(fault: &Fault) -> Reply {

@@ -102,11 +102,9 @@ impl Seen {
             .unwrap_or_default();
         match record.state {
             State::Fatal if record.reason.is_empty() => end,
-            State::Fatal if record.failed_starts > 0 && !end.is_empty() => {
-                format!("{end}: {}", record.reason)
-            }
             State::Fatal => record.reason.clone(),
-            State::Backoff => format!("{end}, {} failed starts", record.failed_starts),
+            State::Backoff if record.failed_starts == 1 => end,
+            State::Backoff => format!("{end}; {} failed starts in a row", record.failed_starts),
             State::Exited if !self.info.spawnerr.is_empty() => end,
             _ if record.options_fault => record.reason.clone(),
             State::Exited | State::Stopped | State::Starting | State::Running | State::Stopping => {
