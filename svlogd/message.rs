@@ -34,11 +34,15 @@ pub(crate) enum Message {
     UnableToWrite(PathBuf, Why, bool),
     /// Info: `current` takes lines again.
     WritingAgain(PathBuf),
+    /// multilog ignores an argument.
+    UnknownAction(String),
+    /// multilog could not write a status file.
+    StatusNotWritten(PathBuf, Why),
     /// An old file was deleted because the disk was full.
     DiskFull(PathBuf),
     /// An old file was deleted before the processor had it.
     Unprocessed(PathBuf),
-    /// So many old files of the directory wait for the processor.
+    /// This number of old files of the directory waits for the processor.
     QueueFull(PathBuf, u64),
     /// Info: the directory can be used (again).
     Usable(PathBuf),
@@ -52,9 +56,11 @@ pub(crate) enum Message {
     ProcessorFailed(PathBuf, End, u64),
     /// A processor's file could not be read, or its output not be taken; the wait.
     ProcessorFault(Fault, u64),
+    /// TZ names no time zone.
+    NoZone(String),
     /// An old file of the directory could not be brought to the disk.
     NotSynced(PathBuf),
-    /// In the log itself: so many lines were dropped.
+    /// In the log itself: this number of lines was dropped.
     Dropped(u64),
     /// At the end: lines and bytes that are not written.
     Leaving(PathBuf, u64, usize),
@@ -87,6 +93,14 @@ impl fmt::Display for Message {
                 let (file, then) = (file.display(), what_then(*dropping));
                 write!(out, "unable to write to {file}: {why}; {then}")
             }
+            Self::UnknownAction(action) => write!(out, "unknown action \"{action}\" is ignored"),
+            Self::StatusNotWritten(file, why) => {
+                let file = file.display();
+                write!(
+                    out,
+                    "unable to write to {file}: {why}; retrying every second"
+                )
+            }
             Self::WritingAgain(file) => write!(out, "writing again to {}", file.display()),
             Self::Usable(dir) => write!(out, "log directory is usable: {}", dir.display()),
             Self::BadLine(file, complaint) => write!(out, "{}: {complaint}", file.display()),
@@ -98,6 +112,7 @@ impl fmt::Display for Message {
             Self::NoSuchGroup(file, name) => {
                 write!(out, "{}: no such group: {name}", file.display())
             }
+            Self::NoZone(name) => write!(out, "TZ={name} is not a time zone; using UTC"),
             Self::NotSynced(dir) => {
                 let dir = dir.display();
                 write!(out, "unable to sync an old file in {dir}; it stays @*.u")
@@ -182,7 +197,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What is done to a file of a log directory.
+/// A call on a file of a log directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verb {
     Create,
@@ -215,7 +230,7 @@ impl fmt::Display for Verb {
 /// Why a call on a file failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Reason {
-    /// The system says so.
+    /// The errno of a system call.
     Errno(Why),
     /// Another logger writes to the directory.
     Held,
@@ -303,192 +318,4 @@ impl fmt::Display for Deed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    /// A sample of each variant: one that is missing does not compile.
-    macro_rules! samples {
-        ($type:ty: $($pattern:pat => [$($sample:expr),+],)+) => {{
-            let _every = |one: &$type| match one { $($pattern => {})+ };
-            vec![$($($sample),+),+]
-        }};
-    }
-
-    fn why() -> Why {
-        Why(libc::EIO)
-    }
-
-    fn fault(verb: Verb) -> Fault {
-        Fault::new(verb, "file", Reason::Errno(why()))
-    }
-
-    fn verbs() -> Vec<Verb> {
-        samples!(Verb:
-            Verb::Create => [Verb::Create],
-            Verb::Delete => [Verb::Delete],
-            Verb::Execute => [Verb::Execute],
-            Verb::Lock => [Verb::Lock],
-            Verb::Open => [Verb::Open],
-            Verb::Process => [Verb::Process],
-            Verb::Read => [Verb::Read],
-            Verb::Rename => [Verb::Rename],
-            Verb::Sync => [Verb::Sync],
-        )
-    }
-
-    fn ends() -> Vec<End> {
-        samples!(End:
-            End::Exited(_) => [End::Exited(77)],
-            End::Killed(_) => [End::Killed(libc::SIGSEGV)],
-            End::Unknown(_) => [End::Unknown(why())],
-        )
-    }
-
-    fn deeds() -> Vec<Deed> {
-        samples!(Deed:
-            Deed::Append => [Deed::Append],
-            Deed::Close => [Deed::Close],
-            Deed::Delete => [Deed::Delete],
-            Deed::New => [Deed::New],
-            Deed::Processed => [Deed::Processed],
-            Deed::Processing => [Deed::Processing],
-            Deed::Read => [Deed::Read],
-            Deed::Rename => [Deed::Rename],
-        )
-    }
-
-    fn reasons() -> Vec<Reason> {
-        samples!(Reason:
-            Reason::Errno(_) => [Reason::Errno(why())],
-            Reason::Held => [Reason::Held],
-            Reason::NotFile => [Reason::NotFile],
-            Reason::Link(_) => [Reason::Link(77)],
-            Reason::Missing(_) => [Reason::Missing("dir".into())],
-            Reason::Long(_) => [Reason::Long(77)],
-        )
-    }
-
-    fn messages() -> Vec<Message> {
-        use Message as M;
-        let file = || PathBuf::from("file");
-        let dir = || PathBuf::from("dir");
-        let open = || fault(Verb::Open);
-        let mut all = samples!(Message:
-            M::NoDirectory => [M::NoDirectory],
-            M::SmallBuffer(..) => [M::SmallBuffer(77, 88)],
-            M::NotOneCharacter(_) => [M::NotOneCharacter("that".into())],
-            M::NoneUsable => [M::NoneUsable],
-            M::UnableToCatchSignals(_) => [M::UnableToCatchSignals(why())],
-            M::UnableToReadInput(_) => [M::UnableToReadInput(why())],
-            M::NotAllWritten => [M::NotAllWritten],
-            M::Unable(_) => [M::Unable(open())],
-            M::NotRotated(..) => [M::NotRotated(open(), dir())],
-            M::UnableToWrite(..) => [
-                M::UnableToWrite(file(), why(), true),
-                M::UnableToWrite(file(), why(), false)
-            ],
-            M::WritingAgain(_) => [M::WritingAgain(file())],
-            M::DiskFull(_) => [M::DiskFull(file())],
-            M::Unprocessed(_) => [M::Unprocessed(file())],
-            M::QueueFull(..) => [M::QueueFull(dir(), 77)],
-            M::Usable(_) => [M::Usable(dir())],
-            M::BadLine(..) => [M::BadLine(file(), Complaint::sample())],
-            M::ForeignProcessor(..) => [M::ForeignProcessor(file(), 77)],
-            M::NoSuchGroup(..) => [M::NoSuchGroup(file(), "group".into())],
-            M::ProcessorFailed(..) => [M::ProcessorFailed(file(), ends()[0], 88)],
-            M::ProcessorFault(..) => [M::ProcessorFault(open(), 88)],
-            M::NotSynced(_) => [M::NotSynced(dir())],
-            M::Dropped(_) => [M::Dropped(77)],
-            M::Leaving(..) => [M::Leaving(dir(), 77, 88)],
-            M::Received(_) => [M::Received(Signal::HUP)],
-            M::Did(..) => [M::Did(deeds()[0], file(), String::new())],
-        );
-        all.extend(verbs().into_iter().map(|verb| M::Unable(fault(verb))));
-        all.extend(
-            ends()
-                .into_iter()
-                .map(|end| M::ProcessorFailed(file(), end, 88)),
-        );
-        all
-    }
-
-    /// A message with words in the place of its values, as the page has it.
-    fn with_words(text: &str) -> String {
-        let mut text = text
-            .replace("I/O error", "why")
-            .replace("append: ", "verb: ");
-        for (value, word) in [
-            ("77", "n"),
-            ("88", "m"),
-            ("SIGSEGV", "signal"),
-            ("SIGHUP", "signal"),
-        ] {
-            text = text.replace(value, word);
-        }
-        text
-    }
-
-    /// The entries of the page's section DIAGNOSTICS, without their markup.
-    fn entries() -> BTreeSet<String> {
-        let page = include_str!("../man/svlogd.8");
-        let (_, section) = page.split_once(".Sh DIAGNOSTICS").unwrap();
-        let (section, _) = section.split_once(".Sh ").unwrap();
-        let entries = section.lines().filter_map(|line| line.strip_prefix(".It "));
-        entries.map(without_markup).collect()
-    }
-
-    fn without_markup(entry: &str) -> String {
-        let (mut text, mut quoted) = (String::new(), false);
-        for word in entry.split(' ') {
-            match word {
-                "Ar" | "No" => {}
-                "Dq" => quoted = true,
-                ":" | ";" | "," => text += word,
-                word => {
-                    if !text.is_empty() {
-                        text.push(' ');
-                    }
-                    let word = word.replace("\\", "");
-                    if quoted && word == "that" {
-                        text += "\"that\"";
-                    } else {
-                        text += &word;
-                    }
-                }
-            }
-        }
-        text
-    }
-
-    #[test]
-    fn the_page_has_each_message_and_no_other() {
-        let ours: BTreeSet<String> = messages()
-            .iter()
-            .map(|message| with_words(&message.to_string()))
-            .chain(
-                reasons()
-                    .iter()
-                    .map(|reason| with_words(&reason.to_string())),
-            )
-            .filter(|text| text != "why")
-            .collect();
-        let page = entries();
-        let missing: Vec<_> = ours.difference(&page).collect();
-        let stale: Vec<_> = page.difference(&ours).collect();
-        assert!(
-            missing.is_empty() && stale.is_empty(),
-            "missing {missing:#?}, stale {stale:#?}"
-        );
-    }
-
-    #[test]
-    fn the_page_names_each_deed() {
-        let page = include_str!("../man/svlogd.8");
-        let (_, list) = page.split_once("one of append").unwrap();
-        let (list, _) = list.split_once('.').unwrap();
-        for deed in deeds().into_iter().skip(1) {
-            assert!(list.contains(&deed.to_string()), "{deed}");
-        }
-    }
-}
+mod tests;

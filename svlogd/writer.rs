@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use servicedir::report::Why;
 
+use crate::age::Age;
 use crate::archive::Archive;
 use crate::config::Config;
 use crate::current::Current;
@@ -14,14 +15,14 @@ use crate::message::{Deed, Fault, Message, Verb};
 use crate::retry::Retry;
 use crate::rotate::{Kind, OldName, Step};
 use crate::seal::Job;
-use crate::settings::{Settings, read_config, warn};
+use crate::settings::{Settings, calendar, read_config, warn};
 use crate::store::{Opened, Store};
 
 /// The waits between tries to write to a disk that takes nothing.
 const FULL_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// The waits between tries of a rotation.
 const ROTATION_WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// A rotation that was asked for waits so long for the end of the line in progress.
+/// How long a rotation that was asked for waits for the end of the line in progress.
 const LINE_WAIT: Duration = Duration::from_secs(1);
 /// A `current` that is too old while too many files wait for the processor is looked at again.
 const AGE_WAIT: Duration = Duration::from_secs(1);
@@ -52,8 +53,8 @@ pub(crate) struct Writer {
     rotating: Retry,
     /// A rotation was asked for in mid-line: it comes with the newline, at the latest then.
     wanted: Option<Instant>,
-    /// When `current`, which is not empty, is too old.
-    due: Option<Instant>,
+    /// When `current` is too old.
+    age: Age,
 }
 
 impl Writer {
@@ -73,9 +74,13 @@ impl Writer {
                 ..Config::default()
             }),
         };
+        if config.state {
+            store.take_over(path)?;
+            store.ensure_state(path)?;
+        }
         let (current, opened) = store.open_current(path)?;
         let mut writer = Self {
-            due: None,
+            age: Age::new(config.age, calendar(&config, settings)),
             config,
             archive: Archive::new(settings),
             full: Retry::new(FULL_WAIT.0, FULL_WAIT.1),
@@ -114,6 +119,7 @@ impl Writer {
         if given.is_none()
             && let Some(config) = read_config(&mut self.store, path, self.settings)
         {
+            self.age = Age::new(config.age, calendar(&config, self.settings));
             self.config = config;
             self.archive.new_config();
         }
@@ -166,15 +172,10 @@ impl Writer {
             Opened::New | Opened::Renamed(_) => Deed::New,
         };
         self.settings.did(deed, &file, "");
-        self.due = None;
+        self.age.end();
         if self.current.size > 0 {
-            self.begin_age(now);
+            self.age.begin(Some(self.current.written), now);
         }
-    }
-
-    /// `current` is not empty any more: its age counts from now.
-    fn begin_age(&mut self, now: Instant) {
-        self.due = self.config.age.map(|age| now + age);
     }
 
     /// Whether the directory's name leads to this `current`.
@@ -209,6 +210,7 @@ impl Writer {
         if bytes.is_empty() {
             return 0;
         }
+        self.rotate_if_old(path, now);
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let plan = self
@@ -244,7 +246,7 @@ impl Writer {
             return Err(Errno::NOENT);
         }
         if self.current.size == 0 {
-            self.begin_age(now);
+            self.age.begin(None, now);
         }
         match self.current.append(piece) {
             Ok(0) => Err(Errno::NOSPC),
@@ -340,7 +342,7 @@ impl Writer {
         }
         self.step = None;
         self.wanted = None;
-        self.due = None;
+        self.age.end();
         self.rotating.over();
         self.process(path, now);
     }
@@ -413,27 +415,33 @@ impl Writer {
             self.rotate(path, now);
             self.wanted = None;
         }
-        if self.due.is_some_and(|due| due <= now) {
-            self.grown_old(path, now);
-        }
+        self.rotate_if_old(path, now);
         self.archive.tick(&self.store, &self.config, path, now);
         if self.archive.retries(now) {
             self.process(path, now);
         }
     }
 
-    /// `current` is too old: it is rotated now, or when the processor has caught up.
-    fn grown_old(&mut self, path: &Path, now: Instant) {
-        let size = self.current.size;
-        if self
-            .archive
-            .may_rotate(&self.store, &self.config, path, size)
-        {
-            self.due = None;
-            self.ask_to_rotate(path, now);
-        } else {
-            self.due = Some(now + AGE_WAIT);
+    /// Rotates a `current` that is too old, or leaves it until the processor has caught up.
+    fn rotate_if_old(&mut self, path: &Path, now: Instant) {
+        if self.is_rotating() || !self.age.is_over(now) {
+            return;
         }
+        // Until the processor has caught up, lines go on into the old file.
+        let size = self.current.size;
+        let waits = self
+            .archive
+            .has_too_many(&self.store, &self.config, path, size);
+        if waits.is_some() {
+            self.age.put_off(AGE_WAIT, now);
+        } else {
+            self.ask_to_rotate(path, now);
+        }
+    }
+
+    /// Whether a rotation is under way, or impossible for want of the directory.
+    fn is_rotating(&self) -> bool {
+        self.gone || self.rotating.is_on() || self.wanted.is_some()
     }
 
     /// When [`Self::tick`] has something to do.
@@ -446,7 +454,7 @@ impl Writer {
             rotating,
             self.archive.sealer_deadline(),
             self.wanted,
-            self.due,
+            self.age.deadline().filter(|_| !self.is_rotating()),
             processor.filter(|_| self.may_process()),
         ]
         .into_iter()

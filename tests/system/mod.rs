@@ -3,6 +3,9 @@
 mod container;
 mod daemons;
 mod injections;
+mod install;
+mod moving;
 mod openrc;
+mod packages;
 mod storm;
 mod systemd;
