@@ -78,7 +78,7 @@ fn ours(folder: &Path, services: usize) -> (Child, Child) {
 fn theirs(folder: &Path, services: usize) -> Child {
     let at = folder.display();
     let mut config = format!(
-        "[supervisord]\nnodaemon=true\nminfds=65536\nlogfile={at}/log\npidfile={at}/pid\n[unix_http_server]\nfile={at}/theirs\n\
+        "[supervisord]\nnodaemon=true\nminfds=8192\nlogfile={at}/log\npidfile={at}/pid\n[unix_http_server]\nfile={at}/theirs\n\
          [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
     );
     for number in 0..services {
