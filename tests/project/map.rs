@@ -39,18 +39,20 @@ fn sources() -> BTreeSet<String> {
     found
 }
 
-/// The files and folders of the map. A name without a slash is in the folder of the name before it.
+/// The files and folders of the map. In a row, names are in the top folder of the first one, unless they
+/// begin with a top folder themselves.
 fn mapped() -> BTreeSet<String> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let mut found = BTreeSet::new();
     for line in text.lines().filter(|line| line.starts_with("| `")) {
-        let mut folder = String::new();
+        let mut top = "";
         for name in line.split('`').skip(1).step_by(2) {
-            if !name.contains('/') {
-                found.insert(format!("{folder}/{name}"));
-            } else if let Some((before, _)) = name.rsplit_once('/') {
-                folder = before.to_owned();
+            let first = name.split('/').next().unwrap();
+            if name.contains('/') && root().join(first).is_dir() {
+                top = first;
                 found.insert(name.to_owned());
+            } else {
+                found.insert(format!("{top}/{name}"));
             }
         }
     }
