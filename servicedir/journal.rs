@@ -15,12 +15,14 @@
 //! - this file: a line <-> an [`Entry`], **pure**;
 //! - [`reader`]: the entries of a service's files from a place on, over rotations;
 //! - [`watch`]: a wait for new lines of any number of services;
-//! - [`merge`]: the entries of several services in the order of time, **pure**.
+//! - [`merge`]: the entries of several services in the order of time, **pure**;
+//! - [`words`]: an entry in words, **pure**.
 
 pub mod merge;
 pub mod reader;
 mod text;
 pub mod watch;
+pub mod words;
 
 use rustix::process::Pid;
 

@@ -38,7 +38,10 @@ impl Announced {
 
 impl Supervisor {
     /// Writes what has changed: `pid`, `stat`, then `status`, in runit's order.
+    ///
+    /// The lines of the journal come first: what a status shows is in the journal by then.
     pub(crate) fn announce(&mut self) {
+        self.write_journal();
         if self.announced.again.is_some_and(|at| at > Instant::now()) {
             return;
         }
@@ -70,6 +73,23 @@ impl Supervisor {
                 self.announced.failing = true;
                 self.announced.again = Some(Instant::now() + WRITE_AGAIN);
             }
+        }
+    }
+
+    /// Appends the lines that have come up. What cannot be written is lost; a warning tells so once.
+    fn write_journal(&mut self) {
+        let lines = self.machine.take_journal();
+        if lines.is_empty() {
+            return;
+        }
+        let mut outcome = self.journal.append(&self.files, &lines);
+        if outcome.is_err() && self.make_again() {
+            outcome = self.journal.append(&self.files, &lines);
+        }
+        if self.journal.is_news(&outcome)
+            && let Err(why) = outcome
+        {
+            self.warn(&format!("unable to write the journal: {why}"));
         }
     }
 

@@ -18,6 +18,7 @@ use servicedir::tai64n::Tai64n;
 use crate::adopt::Adopted;
 use crate::announce::Announced;
 use crate::event::{Action, Event, Job, Moment, Notice};
+use crate::journal_file::JournalFile;
 use crate::launch::Launcher;
 use crate::machine::Machine;
 use crate::process;
@@ -48,6 +49,7 @@ pub(crate) struct Supervisor {
     /// Whoever waits for these to be closed, waits until the status says what was told before.
     pub(crate) barriers: Vec<OwnedFd>,
     pub(crate) announced: Announced,
+    pub(crate) journal: JournalFile,
     pub(crate) leaving: bool,
     pub(crate) _log_pipes: Vec<OwnedFd>,
 }

@@ -15,6 +15,7 @@ mod entry;
 mod event;
 mod event_loop;
 mod inherited;
+mod journal_file;
 mod kinship;
 mod launch;
 mod machine;
@@ -41,6 +42,7 @@ use adopt::{Adopted, left_behind};
 use announce::Announced;
 use event::{Event, Notice};
 use event_loop::{Signals, Supervisor, now};
+use journal_file::JournalFile;
 use launch::Launcher;
 use machine::Machine;
 use readiness::Readiness;
@@ -109,9 +111,11 @@ fn run() -> Result<u8, Failure> {
         held: None,
         barriers: Vec::new(),
         announced: Announced::default(),
+        journal: JournalFile::default(),
         leaving: false,
         _log_pipes: log_pipes(),
     };
+    go_on_numbering(&mut supervisor);
     begin(&mut supervisor, found)?;
     supervisor.run()?;
     Ok(exit::DONE)
@@ -155,6 +159,14 @@ fn enter(dir: PathBuf) -> Result<(StateDir, Launcher), Failure> {
         umask,
     };
     Ok((files, launcher))
+}
+
+/// The journal's numbers go on where the last supervise of the service stopped.
+#[inline(never)]
+fn go_on_numbering(supervisor: &mut Supervisor) {
+    let (journal, last) = JournalFile::find_end(&supervisor.files);
+    supervisor.journal = journal;
+    supervisor.machine.number_after(last);
 }
 
 /// Starts the service, unless it is to be down; or goes on where another supervise was killed, or

@@ -91,6 +91,16 @@ impl Machine {
             });
         }
         self.history.last_end = Some(end);
+        self.history.run_ended = Some(now.label);
+        let asked_for = !matches!(
+            stage,
+            Stage::Stopping {
+                then: Then::Unexpected,
+                ..
+            }
+        );
+        let expected = asked_for && self.options.exitcodes.contains(end);
+        self.journal.note_end(Some(process.pid), end, expected);
         let next = self.after(stage, end, now);
         if matches!(next, Next::Exited | Next::Fatal(_)) {
             // Not only after `finish`: a supervise that takes over meanwhile is not to start it.
@@ -245,7 +255,12 @@ impl Machine {
             Next::Again | Next::Start | Next::Backoff { .. } if self.exiting => {
                 self.rest(State::Exited { again: None });
             }
-            Next::Start => self.start(Asked::BySomeone, now),
+            Next::Start => {
+                // The status goes from STOPPING to STARTING; the journal shows the end in between.
+                self.state = State::Stopped;
+                self.note_changes(now);
+                self.start(Asked::BySomeone, now);
+            }
             Next::Again => match self.history.last_start.map(|start| start + BETWEEN_STARTS) {
                 Some(again) if again > now.clock => {
                     self.state = State::Exited { again: Some(again) }

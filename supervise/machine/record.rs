@@ -48,6 +48,9 @@ impl Machine {
             state_stamp: history.state_stamp,
             supervise: Some(history.supervise),
             watchdog: run.and_then(Run::watchdog_interval),
+            run_started: history.run_started,
+            run_ended: history.run_ended,
+            journal: self.journal.number,
             reason: self.reason().to_owned(),
             message: history.message.clone(),
         }
@@ -123,13 +126,6 @@ impl Machine {
         }
     }
 
-    fn current_run(&self) -> Option<&Run> {
-        let State::Run(run) = &self.state else {
-            return None;
-        };
-        Some(run)
-    }
-
     fn is_restarting(&self) -> bool {
         let stopped_to_start = |run: &Run| match run.stage {
             Stage::Stopping { then, .. } => then == Then::Start,
@@ -141,7 +137,7 @@ impl Machine {
         }
     }
 
-    fn next_start(&self) -> Option<Tai64n> {
+    pub(super) fn next_start(&self) -> Option<Tai64n> {
         if let State::Backoff { label, .. } = &self.state {
             return Some(*label);
         }

@@ -326,6 +326,7 @@ impl Machine {
             state: State::Run(run),
             options,
             actions,
+            journal,
             ..
         } = self
         else {
@@ -354,6 +355,7 @@ impl Machine {
         match &mut run.stage {
             Stage::Stopping { kill_at, .. } if past(*kill_at) => {
                 *kill_at = wait.and_then(|wait| now.clock.checked_add(wait.max(CHECK_AGAIN)));
+                journal.note_sent(pid, Signal::KILL, now);
                 actions.push_back(Action::Signal {
                     to: pid,
                     signal: Signal::KILL,
@@ -367,6 +369,7 @@ impl Machine {
             Stage::Stopping { .. } => {}
             Stage::Starting if !run.ready && past(run.ready_by) => {
                 self.warn("not ready within readysecs: stopped");
+                self.journal.note_why("not ready within readysecs");
                 self.stop(Then::FailedStart, now);
             }
             Stage::Starting | Stage::Running if unfed => self.watchdog_expired(now),
@@ -417,6 +420,7 @@ impl Machine {
             state: State::Run(run),
             options,
             history,
+            journal,
             ..
         } = self
         else {
@@ -430,6 +434,9 @@ impl Machine {
         if failures == 0 && !run.ready {
             run.ready = true;
             history.ready_stamp = now.label;
+        }
+        if failures > 0 && run.ready {
+            journal.note_failed_check(failures, end, now);
         }
         run.check = match options.check_interval {
             Some(interval) if run.ready => Check::Due {
@@ -447,6 +454,8 @@ impl Machine {
             let message =
                 format!("check failed {failures} times in a row, the last: {end}; restarted");
             self.warn(&message);
+            self.journal
+                .note_why(&format!("check failed {failures} times in a row"));
             self.stop(Then::Unexpected, now);
         }
     }

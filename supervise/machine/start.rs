@@ -81,6 +81,7 @@ impl Machine {
         self.history.last_start = Some(now.clock);
         self.history.group = Some(process.pid);
         self.history.stamp = now.label;
+        self.history.run_started = Some(now.label);
         self.history.ready_stamp = now.label;
         self.history.message.clear();
         self.state = State::Run(Box::new(Run::new(process, &self.options, now.clock)));
@@ -91,6 +92,8 @@ impl Machine {
     pub(super) fn run_not_spawned(&mut self, errno: i32, now: Moment) {
         self.history.last_start = Some(now.clock);
         self.history.last_end = Some(End::NotStarted(errno));
+        self.history.run_ended = Some(now.label);
+        self.journal.note_end(None, End::NotStarted(errno), false);
         let refusal = format!("unable to fork: {}", Why(errno));
         let is_news = self.history.refusal != refusal;
         self.history.refusal = refusal;
