@@ -1,19 +1,20 @@
-//! The two options that are svscan's to heed: `priority` and `essential`.
+//! The two options that are svscan's: `priority` and `essential`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::Pid;
 use servicedir::layout::{Layout, OPTIONS};
 use servicedir::options;
 use servicedir::status::{Record, State, Status, Want};
 
-use crate::adopt::status_of;
-use crate::event_loop::{EventLoop, Supervise};
-use crate::unit::Id;
+use crate::process::recorded;
+use crate::scan::Id;
 
-/// What svscan wants to know of a service's options.
+/// The options of a service that are svscan's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Wanted {
     /// Its place in the order of starting and stopping.
@@ -22,9 +23,9 @@ pub(crate) struct Wanted {
     pub(crate) essential: bool,
 }
 
-/// Reads the options of the service at `dir`. Where any of them is at fault, the supervise tells so,
-/// and these two are taken as far as they can be read.
-pub(crate) fn read(dir: &Path) -> Wanted {
+/// Reads the options of the service at `dir`. Where any of them is at fault, the supervise reports
+/// that, and these two are taken as far as they can be read.
+pub(crate) fn wanted(dir: &Path) -> Wanted {
     match options::read(dir) {
         Ok(options) => Wanted {
             priority: options.priority,
@@ -49,93 +50,64 @@ fn value(dir: &Path, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The exit code that an essential service leaves when its status says that it has ended for good,
-/// and `supervise` said so: the status file may be one of long ago.
+/// The exit code that an essential service leaves when its status says that it has ended for good.
+/// The record has to be of the supervise that runs now: the file may be one of long ago.
+pub(crate) fn exit_code(layout: &Layout, supervise: Pid) -> Option<u8> {
+    let (status, record) = recorded(layout)?;
+    end_of(&status, &record, supervise)
+}
+
 fn end_of(status: &Status, record: &Record, supervise: Pid) -> Option<u8> {
     let ended = matches!(record.state, State::Exited | State::Fatal) && status.want == Want::Down;
     (ended && record.supervise == Some(supervise))
         .then(|| record.last_end.map_or(111, |end| end.shell_code()))
 }
 
-/// How soon a state directory that is not there yet is looked for again.
+/// How soon a state directory that does not exist yet is looked for again.
 const SOON: Duration = Duration::from_millis(20);
-/// And when that has gone on for so long, or it cannot be watched: how often its status is read.
+/// When that has gone on for so long, or it cannot be watched: how often its status is read.
 const LATER: Duration = Duration::from_secs(1);
 
 /// An essential service whose state directory is not watched yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Unwatched {
+struct Unwatched {
     since: Instant,
     at: Instant,
 }
 
-impl EventLoop {
+/// The essential services whose state directories are not watched yet.
+#[derive(Debug, Default)]
+pub(crate) struct Essentials(BTreeMap<Id, Unwatched>);
+
+impl Essentials {
     /// A supervise of an essential service was started: its status is to be watched.
-    pub(crate) fn mind_essential(&mut self, id: &Id, now: Instant) {
-        if self.scan.units.get(id).is_some_and(|unit| unit.essential) {
-            self.essential.insert(
-                id.clone(),
-                Unwatched {
-                    since: now,
-                    at: now,
-                },
-            );
-        }
+    pub(crate) fn add(&mut self, id: &Id, now: Instant) {
+        let unwatched = Unwatched {
+            since: now,
+            at: now,
+        };
+        self.0.insert(id.clone(), unwatched);
     }
 
-    /// When to look for the state directories of essential services again.
-    pub(crate) fn essential_deadline(&self) -> Option<Instant> {
-        self.essential.values().map(|unwatched| unwatched.at).min()
+    /// When to try again to watch a state directory.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.0.values().map(|unwatched| unwatched.at).min()
     }
 
-    /// Watches the states of the essential services that are due.
-    pub(crate) fn watch_essential(&mut self, now: Instant) {
-        let due = self
-            .essential
-            .iter()
-            .filter(|(_, unwatched)| unwatched.at <= now);
-        let due: Vec<(Id, Unwatched)> = due
-            .map(|(id, unwatched)| (id.clone(), *unwatched))
-            .collect();
-        for (id, unwatched) in due {
-            let watched = self
-                .layout(&id)
-                .map(|layout| self.watches.state(&layout.state, &id));
-            if watched == Some(Ok(())) || !self.scan.units.contains_key(&id) {
-                self.essential.remove(&id);
-            } else {
+    /// The services whose state directories are to be watched now.
+    pub(crate) fn due(&self, now: Instant) -> Vec<Id> {
+        let due = self.0.iter().filter(|(_, unwatched)| unwatched.at <= now);
+        due.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether the state directory is watched now, or why not; none: the service is gone.
+    pub(crate) fn watched(&mut self, id: &Id, watched: Option<Result<(), Errno>>, now: Instant) {
+        match (watched, self.0.get_mut(id)) {
+            (Some(Err(_)), Some(unwatched)) => {
                 let young = now.duration_since(unwatched.since) < LATER;
-                let at = now + if young { SOON } else { LATER };
-                self.essential
-                    .insert(id.clone(), Unwatched { at, ..unwatched });
+                unwatched.at = now + if young { SOON } else { LATER };
             }
-            // After the watch began, so that no change between the two is missed.
-            self.check_essential(&id);
-        }
-    }
-
-    /// Stops everything if this essential service has ended for good.
-    pub(crate) fn check_essential(&mut self, id: &Id) {
-        let Some(unit) = self.scan.units.get(id).filter(|unit| unit.essential) else {
-            return;
-        };
-        let pid = match self.kept.get(id).and_then(|kept| kept.supervise.as_ref()) {
-            Some(Supervise::Child(pid)) => *pid,
-            Some(Supervise::Adopted(process)) => process.pid,
-            None => return,
-        };
-        let status = self
-            .layout(id)
-            .and_then(|layout: Layout| status_of(&layout));
-        let code = status.and_then(|(status, record)| end_of(&status, &record, pid));
-        if let Some(code) = code
-            && self.scan.shutdown.is_none()
-        {
-            self.report.warning(format_args!(
-                "{} is essential and has ended: stopping everything, exit code {code}",
-                unit.name.display()
-            ));
-            self.terminate(code);
+            (None | Some(_), _) => drop(self.0.remove(id)),
         }
     }
 }

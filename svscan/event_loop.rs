@@ -1,29 +1,25 @@
-//! The loop: what the kernel tells becomes events, decisions become calls.
+//! The loop: what the kernel reports becomes events, decisions become calls.
 //!
 //! A turn has one order: signals, ended supervises, changes in directories, the rescan, then one round
 //! of decisions. It sleeps in poll(2) until one of these is due.
 
-use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
-use servicedir::process::World;
-use servicedir::report::{Failure, Reporter, Why, exit};
+use rustix::process::WaitStatus;
+use servicedir::report::{Failure, exit};
 use servicedir::signal::{SelfPipe, Signal};
 
-use crate::adopt::Process;
-use crate::directory::{Refused, ScanDir};
-use crate::essential::Unwatched;
-use crate::notify;
-use crate::pipes::Pipes;
-use crate::scan::{Action, Event, Scan};
+use crate::essential::{self, Essentials};
+use crate::holdings::Holdings;
+use crate::message::{Message, Messages};
+use crate::notify::{self, notify};
+use crate::scan::{Action, Cause, Event, Id, Scan, Unit};
 use crate::spawn::Spawner;
-use crate::unit::Id;
-use crate::watches::Watches;
+use crate::start::Starter;
+use crate::stop;
+use crate::survey::{Survey, View};
 
 /// The signals that are caught. The last three do nothing; by default they would end svscan.
 const SIGNALS: [Signal; 8] = [
@@ -37,48 +33,16 @@ const SIGNALS: [Signal; 8] = [
     Signal::USR2,
 ];
 
-/// A supervise that is there.
-#[derive(Debug)]
-pub(crate) enum Supervise {
-    /// A child of this process; its pid is its own until it is reaped.
-    Child(Pid),
-    /// That of a svscan before this one, or of somebody else.
-    Adopted(Process),
-}
-
-/// What is held for a unit.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    /// Its directory.
-    pub(crate) held: Option<OwnedFd>,
-    /// Its directory's path without any links, from when it was last started.
-    pub(crate) real: Option<PathBuf>,
-    /// Its supervise.
-    pub(crate) supervise: Option<Supervise>,
-    /// That its supervise cannot be watched has been said.
-    pub(crate) complained: bool,
-}
-
 /// svscan.
 #[derive(Debug)]
 pub(crate) struct EventLoop {
-    pub(crate) report: Reporter,
-    pub(crate) scan: Scan,
-    pub(crate) kept: BTreeMap<Id, Kept>,
-    pub(crate) pipes: Pipes,
-    /// The supervises that are children, by their pids.
-    pub(crate) children: BTreeMap<i32, Id>,
-    pub(crate) spawner: Spawner,
-    pub(crate) world: World,
-    pub(crate) spawn_fault: Option<nix::Error>,
-    pub(crate) essential: BTreeMap<Id, Unwatched>,
-    pub(crate) watches: Watches,
-    pub(crate) scan_dir: ScanDir,
-    pub(crate) away: Option<Refused>,
-    pub(crate) blind: Option<Errno>,
+    scan: Scan,
+    survey: Survey,
+    holdings: Holdings,
+    essentials: Essentials,
+    spawner: Spawner,
+    messages: Messages,
     signals: SelfPipe,
-    pub(crate) rescan_every: Duration,
-    pub(crate) rescan_at: Option<Instant>,
     exit: Option<u8>,
 }
 
@@ -88,83 +52,64 @@ impl EventLoop {
     /// # Errors
     /// No descriptors are left.
     pub(crate) fn new(
-        report: Reporter,
         scan: Scan,
+        survey: Survey,
         spawner: Spawner,
-        scan_dir: ScanDir,
-        rescan_every: Duration,
+        messages: Messages,
     ) -> Result<Self, Failure> {
         let signals = SelfPipe::catching(&SIGNALS)
-            .map_err(|error| Failure::system("unable to catch signals", error))?;
+            .map_err(|error| Message::UnableToCatchSignals(error.into()))?;
         Ok(Self {
-            report,
             scan,
-            kept: BTreeMap::new(),
-            pipes: Pipes::new(),
-            children: BTreeMap::new(),
+            survey,
+            holdings: Holdings::new(),
+            essentials: Essentials::default(),
             spawner,
-            world: World::here(),
-            spawn_fault: None,
-            essential: BTreeMap::new(),
-            watches: Watches::new(),
-            scan_dir,
-            away: None,
-            blind: None,
+            messages,
             signals,
-            rescan_every,
-            rescan_at: None,
             exit: None,
         })
     }
 
-    /// Runs until all is stopped, or svscan is told to leave; returns the exit code.
+    /// Runs until all is stopped, or QUIT comes; returns the exit code.
     ///
     /// # Errors
     /// poll(2) fails.
     pub(crate) fn run(mut self) -> Result<u8, Failure> {
-        self.watches.scan_dir(self.scan_dir.absolute());
-        self.rescan();
+        self.look_at_all();
         loop {
             let busy = self.decide();
             if let Some(code) = self.exit {
                 return Ok(code);
             }
             let adopted = self.sleep(busy)?;
-            self.signals();
+            self.take_signals();
             self.reap();
             for id in adopted {
-                self.ended(id, Event::Ended);
+                self.holdings.supervises.remove(&id);
+                self.step(Event::Ended(id));
             }
-            self.notice();
-            self.watch_essential(Instant::now());
-            if self.rescan_at.is_some_and(|at| at <= Instant::now()) {
-                self.rescan();
-            }
+            self.take_changes();
+            self.watch_essentials();
         }
     }
 
     /// Sleeps until something is due; not at all if the last decisions may lead to more. Returns the
     /// units whose adopted supervises have ended.
-    fn sleep(&self, busy: bool) -> Result<Vec<Id>, Failure> {
-        let deadlines = self.scan.deadline().into_iter().chain(self.rescan_at);
-        let deadline = deadlines.chain(self.essential_deadline()).min();
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let left = if busy { Some(Duration::ZERO) } else { left };
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    fn sleep(&mut self, busy: bool) -> Result<Vec<Id>, Failure> {
+        let timeout = self.timeout(busy);
         let (mut adopted, mut descriptors) = (Vec::new(), Vec::new());
-        for (id, kept) in &self.kept {
-            if let Some(Supervise::Adopted(process)) = &kept.supervise {
-                adopted.push(id);
-                descriptors.push(PollFd::new(&process.pidfd, PollFlags::IN));
-            }
+        for (id, pidfd) in self.holdings.supervises.adopted() {
+            adopted.push(id);
+            descriptors.push(PollFd::new(pidfd, PollFlags::IN));
         }
         descriptors.push(PollFd::new(&self.signals, PollFlags::IN));
-        let inotify = self.watches.descriptor();
+        let inotify = self.survey.watches().descriptor();
         descriptors.extend(inotify.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
         match poll(&mut descriptors, timeout.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR | Errno::NOMEM | Errno::AGAIN) => return Ok(Vec::new()),
-            Err(errno) => return Err(Failure::system("unable to poll", errno)),
+            Err(errno) => return Err(Message::UnableToPoll(errno.into()).into()),
         }
         let ended = adopted.into_iter().zip(&descriptors);
         Ok(ended
@@ -173,7 +118,20 @@ impl EventLoop {
             .collect())
     }
 
-    fn signals(&mut self) {
+    fn timeout(&self, busy: bool) -> Option<Timespec> {
+        let now = Instant::now();
+        let deadlines = [
+            self.scan.deadline(now),
+            self.survey.deadline(),
+            self.essentials.deadline(),
+        ];
+        let deadline = deadlines.into_iter().flatten().min();
+        let left = deadline.map(|at| at.saturating_duration_since(now));
+        let left = if busy { Some(Duration::ZERO) } else { left };
+        left.and_then(|left| Timespec::try_from(left).ok())
+    }
+
+    fn take_signals(&mut self) {
         let (mut stop, mut rescan, mut leave) = (false, false, false);
         self.signals.take(|signal| match signal {
             Signal::TERM | Signal::INT => stop = true,
@@ -185,52 +143,78 @@ impl EventLoop {
             self.exit = Some(exit::DONE);
         }
         if stop {
-            self.terminate(exit::DONE);
+            self.terminate(Cause::Signal);
         }
         if rescan {
-            self.rescan();
-            self.step(Event::Hurry);
+            self.look_at_all();
+            self.step(Event::RetryNow);
         }
     }
 
-    /// Stops everything; once.
-    pub(crate) fn terminate(&mut self, code: u8) {
-        if self.scan.shutdown.is_none() {
-            self.tell(notify::STOPPING);
+    /// Begins to stop everything; once.
+    fn terminate(&mut self, cause: Cause) {
+        if !self.scan.is_stopping() {
+            self.notify(notify::STOPPING);
         }
-        self.step(Event::Terminate(code));
+        self.step(Event::Terminate(cause));
     }
 
-    /// Reaps every child that has ended: supervises, and whatever was orphaned.
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let Some(id) = self.children.remove(&pid.as_raw_nonzero().get()) else {
-                continue;
-            };
-            self.tell_killed(&id, status);
-            let failed = matches!(status.exit_status(), Some(100 | 111));
-            self.ended(id, if failed { Event::Failed } else { Event::Ended });
+        for (id, status) in self.holdings.supervises.reap() {
+            self.warn_of_signal(&id, status);
+            self.step(match status.exit_status() {
+                Some(100 | 111) => Event::Failed(id),
+                _ => Event::Ended(id),
+            });
         }
     }
 
-    fn tell_killed(&self, id: &Id, status: WaitStatus) {
+    fn warn_of_signal(&self, id: &Id, status: WaitStatus) {
         let signal = status.terminating_signal().and_then(Signal::from_number);
-        if let (Some(signal), Some(unit)) = (signal, self.scan.units.get(id)) {
-            self.report.warning(format_args!(
-                "the supervise of {} was killed by {signal}",
-                unit.name.display()
-            ));
+        if let (Some(signal), Some(unit)) = (signal, self.scan.units().get(id)) {
+            let name = unit.name.clone();
+            self.messages.warn(&Message::SuperviseKilled(name, signal));
         }
     }
 
-    fn ended(&mut self, id: Id, event: fn(Id) -> Event) {
-        if let Some(kept) = self.kept.get_mut(&id) {
-            kept.supervise = None;
+    fn take_changes(&mut self) {
+        let changes = self.survey.take_changes(Instant::now(), &mut self.messages);
+        for id in changes.statuses {
+            self.check_essential(&id);
         }
-        self.step(event(id));
+        if let Some(view) = changes.view {
+            self.take_view(view);
+        }
     }
 
-    pub(crate) fn step(&mut self, event: Event) {
+    fn look_at_all(&mut self) {
+        let view = self.survey.look_at_all(Instant::now(), &mut self.messages);
+        self.take_view(view);
+    }
+
+    fn take_view(&mut self, view: View) {
+        let services = match view {
+            View::Away => return self.step(Event::Away),
+            View::Services(services) => services,
+        };
+        self.holdings.directories.hold(&services);
+        for id in self.holdings.directories.deleted() {
+            self.step(Event::Deleted(id));
+        }
+        // Their supervises were started before the option was there: their status is not watched.
+        let is_new = |unit: &Unit| !unit.essential;
+        let essential = services.iter().filter(|service| service.essential);
+        let newly_essential: Vec<Id> = essential
+            .filter(|service| self.scan.units().get(&service.id).is_some_and(is_new))
+            .map(|service| service.id.clone())
+            .collect();
+        self.step(Event::Listed(services));
+        for id in newly_essential {
+            self.essentials.add(&id, Instant::now());
+        }
+    }
+
+    fn step(&mut self, event: Event) {
         self.scan.step(event, Instant::now());
     }
 
@@ -239,32 +223,90 @@ impl EventLoop {
         let actions = self.scan.decide(Instant::now());
         let busy = !actions.is_empty();
         for action in actions {
-            match action {
-                Action::Start(id) => self.start(id),
-                Action::End(id, how) => self.end(id, how),
-                Action::Look(id) => self.look(id),
-                Action::Forget(id) => self.forget(&id),
-                Action::Ready => self.tell(notify::READY),
-                Action::KillAll => self.kill_all(),
-                Action::Exit(code) => self.exit = Some(code),
+            for event in self.perform(action) {
+                self.step(event);
             }
         }
         busy
     }
 
-    fn forget(&mut self, id: &Id) {
-        self.kept.remove(id);
-        let scan = &self.scan;
-        self.pipes
-            .retain(|log, _| scan.units.contains_key(log) || scan.writers(log).next().is_some());
+    /// Performs an action; returns what came of it.
+    fn perform(&mut self, action: Action) -> Vec<Event> {
+        let units = self.scan.units();
+        match action {
+            Action::Start(id) => return self.start(&id),
+            Action::End(id, ending) => {
+                return Vec::from_iter(stop::end(&id, ending, units, &mut self.holdings));
+            }
+            Action::Check(id) => return vec![stop::check(&id, units, &self.holdings)],
+            Action::Forget(id) => self.holdings.forget(&id, units),
+            Action::Kill(id) => {
+                if let Some(unit) = units.get(&id) {
+                    self.messages.warn(&Message::Killing(unit.name.clone()));
+                }
+                stop::kill(&id, units, &self.holdings);
+            }
+            Action::Ready => self.notify(notify::READY),
+            Action::Exit(code) => self.exit = Some(code),
+        }
+        Vec::new()
     }
 
-    fn tell(&self, message: &str) {
-        if let Err(error) = notify::tell(message) {
-            self.report.warning(format_args!(
-                "unable to notify $NOTIFY_SOCKET: {}",
-                Why::from(error)
-            ));
+    fn start(&mut self, id: &Id) -> Vec<Event> {
+        let units = self.scan.units();
+        let mut starter = Starter {
+            units,
+            holdings: &mut self.holdings,
+            spawner: &self.spawner,
+            messages: &mut self.messages,
+        };
+        let events = starter.start(id);
+        if units.get(id).is_some_and(|unit| unit.essential) {
+            self.essentials.add(id, Instant::now());
+        }
+        events
+    }
+
+    /// Watches the states of the essential services that are not watched yet.
+    fn watch_essentials(&mut self) {
+        let now = Instant::now();
+        for id in self.essentials.due(now) {
+            let layout = self.holdings.layout(&id, self.scan.units());
+            let watches = self.survey.watches();
+            let watched = match (layout, self.scan.units().get(&id)) {
+                (_, None) => None,
+                (None, Some(_)) => Some(Err(Errno::NOENT)),
+                (Some(layout), Some(_)) => Some(watches.state(&layout.state, &id)),
+            };
+            self.essentials.watched(&id, watched, now);
+            // After the watch began, so that no change between the two is missed.
+            self.check_essential(&id);
+        }
+    }
+
+    /// Stops everything if this essential service has ended for good.
+    fn check_essential(&mut self, id: &Id) {
+        let units = self.scan.units();
+        let Some(unit) = units.get(id).filter(|unit| unit.essential) else {
+            return;
+        };
+        let supervise = self.holdings.supervises.pid(id);
+        let code = supervise.and_then(|supervise| {
+            let layout = self.holdings.layout(id, units)?;
+            essential::exit_code(&layout, supervise)
+        });
+        if let Some(code) = code
+            && !self.scan.is_stopping()
+        {
+            let message = Message::EssentialEnded(unit.name.clone(), code);
+            self.messages.warn(&message);
+            self.terminate(Cause::Essential(code));
+        }
+    }
+
+    fn notify(&self, message: &str) {
+        if let Err(error) = notify(message) {
+            self.messages.warn(&Message::UnableToNotify(error.into()));
         }
     }
 }

@@ -2,19 +2,23 @@
 //! its log.
 #![forbid(unsafe_code)]
 
-mod adopt;
-mod directory;
-mod end;
+mod directories;
 mod essential;
 mod event_loop;
-mod look;
+mod holdings;
+mod log_pipe;
+mod message;
+mod names;
 mod notify;
 mod pipes;
+mod process;
 mod scan;
+mod scan_dir;
 mod spawn;
 mod start;
 mod stop;
-mod unit;
+mod supervises;
+mod survey;
 mod watches;
 
 use std::ffi::OsString;
@@ -25,10 +29,12 @@ use std::time::Duration;
 use lexopt::Arg;
 use servicedir::report::{self, Failure, Reporter};
 
-use crate::directory::ScanDir;
 use crate::event_loop::EventLoop;
+use crate::message::{Message, Messages};
 use crate::scan::Scan;
+use crate::scan_dir::ScanDir;
 use crate::spawn::{Spawner, find_supervise};
+use crate::survey::Survey;
 
 const REPORT: Reporter = Reporter::new("svscan");
 
@@ -41,15 +47,15 @@ them running on QUIT.
 
       --supervise PATH            the supervise to start (default: the one beside
                                   svscan, else the one on PATH)
-      --rescan TIME               how often to look at everything, whatever was
-                                  noticed before (default: 5m)
+      --rescan TIME               how often to look at everything, in case a
+                                  change was missed (default: 5m)
       --stop-removed              stop a service when it is removed from DIR
       --shutdown-timeout TIME     kill what is not down by then (default: unlimited)
       --help                      show this help
       --version                   show the version
 ";
 
-/// What the command line says.
+/// The command line.
 #[derive(Debug)]
 struct Arguments {
     dir: PathBuf,
@@ -59,9 +65,9 @@ struct Arguments {
     shutdown_timeout: Option<Duration>,
 }
 
-/// What to do.
+/// What the command line asks for.
 #[derive(Debug)]
-enum Job {
+enum Request {
     Scan(Arguments),
     Help,
     Version,
@@ -73,9 +79,9 @@ fn main() -> ExitCode {
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let arguments = match parse(args)? {
-        Job::Help => return report::print_help(HELP),
-        Job::Version => return report::print_version("svscan"),
-        Job::Scan(arguments) => arguments,
+        Request::Help => return report::print_help(HELP),
+        Request::Version => return report::print_version("svscan"),
+        Request::Scan(arguments) => arguments,
     };
     let supervise = find_supervise(arguments.supervise)?;
     let scan_dir = ScanDir::enter(arguments.dir)?;
@@ -83,13 +89,14 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
     let none = nix::sys::signal::SigSet::empty();
     none.thread_set_mask().ok();
-    let spawner = Spawner::new(supervise)
-        .map_err(|errno| Failure::system("unable to prepare a start", errno))?;
+    let spawner =
+        Spawner::new(supervise).map_err(|errno| Message::UnableToPrepare(errno.into()))?;
     let scan = Scan::new(arguments.stop_removed, arguments.shutdown_timeout);
-    EventLoop::new(REPORT, scan, spawner, scan_dir, arguments.rescan)?.run()
+    let survey = Survey::new(scan_dir, arguments.rescan);
+    EventLoop::new(scan, survey, spawner, Messages::new(REPORT))?.run()
 }
 
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Job, Failure> {
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
     let mut arguments = Arguments {
         dir: PathBuf::from("."),
         supervise: None,
@@ -101,8 +108,8 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Job, Failure> {
     let mut parser = lexopt::Parser::from_iter(args);
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Long("help") => return Ok(Job::Help),
-            Arg::Long("version") => return Ok(Job::Version),
+            Arg::Long("help") => return Ok(Request::Help),
+            Arg::Long("version") => return Ok(Request::Version),
             Arg::Long("supervise") => arguments.supervise = Some(parser.value()?.into()),
             Arg::Long("rescan") => {
                 arguments.rescan = duration("--rescan", &parser.value()?)?
@@ -120,7 +127,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Job, Failure> {
         }
     }
     arguments.dir = dir.unwrap_or(arguments.dir);
-    Ok(Job::Scan(arguments))
+    Ok(Request::Scan(arguments))
 }
 
 /// The duration that an option says; `unlimited` is none.

@@ -1,4 +1,4 @@
-//! svscan's own word to the service manager above it, by sd_notify's protocol.
+//! svscan's messages to the service manager above it, by sd_notify's protocol.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,7 +19,7 @@ pub(crate) const STOPPING: &str = "STOPPING=1\n";
 ///
 /// # Errors
 /// As socket(2) and sendto(2).
-pub(crate) fn tell(message: &str) -> io::Result<()> {
+pub(crate) fn notify(message: &str) -> io::Result<()> {
     let Some(name) = std::env::var_os(NOTIFY_SOCKET).filter(|name| !name.is_empty()) else {
         return Ok(());
     };

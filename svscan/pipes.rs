@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, getrlimit};
 
-use crate::unit::Id;
+use crate::scan::Id;
 
 /// Descriptors that the pipes leave for looking at directories, FIFOs and /proc.
 const SPARE: u64 = 16;

@@ -3,29 +3,33 @@
 //!
 //! A service is a unit from when its name is first seen until its supervise has ended and its name is
 //! gone; a log is one for as long as a service that writes to it. [`Scan::step`] takes in what
-//! happened, [`Scan::decide`] compares what is wished for each unit with what is known of its
-//! supervise:
+//! happened, [`Scan::decide`] compares the target of each unit with what is known of its supervise:
 //!
-//! | wish | supervise there | no supervise |
+//! | target | supervise there | no supervise |
 //! |---|---|---|
 //! | keep | – | start it, at most once a second |
-//! | leave (its name is gone) | – | look whether its service lives: start it again, else forget it |
+//! | leave (its name is gone) | – | check whether its service lives: start it again, else forget it |
 //! | hold (not now) | – | – |
-//! | end | stop it | look whether its service lives: start it to stop it, else forget it |
+//! | end | stop it | check whether its service lives: start it to stop it, else forget it |
 //! | drain (a log) | let it read to the end | as end |
 
-mod members;
+mod event;
+mod shutdown;
+mod unit;
+mod units;
 mod wish;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
-use std::rc::Rc;
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use crate::stop::Shutdown;
-use crate::unit::{Doom, Ending, Id, Logs, Role, Slot, Unit};
+pub(crate) use event::{Action, Event, Service};
+pub(crate) use shutdown::Cause;
+pub(crate) use unit::{Ending, Id, Logs, Stream, Unit};
+pub(crate) use units::{Units, log_name};
 
-use wish::{DRAIN, Due, act, log_wish, main_wish};
+use shutdown::{Haste, Shutdown};
+use unit::{Role, Slot, StopReason};
+use wish::{Circumstances, DRAIN, Due, act, last_resort, log_wish, main_wish};
 
 /// A supervise is started at most this often.
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -33,75 +37,14 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// How many supervises are started before signals and ended children get their turn.
 const BATCH: usize = 32;
 
-/// When to tell a supervise again that was too young to hear.
+/// When to tell a supervise again that did not read its commands yet.
 const TELL_AGAIN: Duration = Duration::from_millis(20);
 
-/// A service that stands in the scan directory.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Seen {
-    /// Its name there.
-    pub(crate) name: OsString,
-    /// Its directory.
-    pub(crate) id: Id,
-    /// The option `priority`.
-    pub(crate) priority: i32,
-    /// The option `essential`.
-    pub(crate) essential: bool,
-}
-
-/// What happened.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Event {
-    /// These are all the services of the scan directory, sorted by name.
-    Seen(Vec<Rc<Seen>>),
-    /// The scan directory is not there: nothing can be started.
-    Away,
-    /// The directory of this unit was deleted.
-    Deleted(Id),
-    /// These are the logs of a service that is about to be started.
-    Logs(Id, Logs),
-    /// The supervise is there: started, or found.
-    Started(Id),
-    /// No supervise could be started, or the one that is there cannot be watched.
-    StartFailed(Id),
-    /// The supervise has ended.
-    Ended(Id),
-    /// The supervise has ended by itself, with a code that says that it could not do its work.
-    Failed(Id),
-    /// Somebody asked for everything to be looked at: what waits after failures need not.
-    Hurry,
-    /// Whether anything of a unit without a supervise lives.
-    Looked(Id, bool),
-    /// It was too early to tell the supervise to end.
-    NotHeard(Id, Ending),
-    /// All is to be stopped, and this is to be the exit code.
-    Terminate(u8),
-}
-
-/// What is to be done.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Action {
-    /// Start the supervise, or find it.
-    Start(Id),
-    /// Stop the service and its supervise; or let a logger read to the end of its input.
-    End(Id, Ending),
-    /// Look whether anything of it lives: its process, or lines in a log's pipe.
-    Look(Id),
-    /// Close what is held for it.
-    Forget(Id),
-    /// Everything that was found first has been started.
-    Ready,
-    /// The time to stop in is over.
-    KillAll,
-    /// Leave.
-    Exit(u8),
-}
-
-/// All units, and what svscan is about.
+/// All units, and whether svscan starts or stops them.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    pub(crate) units: BTreeMap<Id, Unit>,
-    pub(crate) shutdown: Option<Shutdown>,
+    units: Units,
+    shutdown: Option<Shutdown>,
     shutdown_timeout: Option<Duration>,
     stop_removed: bool,
     away: bool,
@@ -114,7 +57,7 @@ impl Scan {
     /// A svscan that knows of no service yet.
     pub(crate) fn new(stop_removed: bool, shutdown_timeout: Option<Duration>) -> Self {
         Self {
-            units: BTreeMap::new(),
+            units: Units::default(),
             shutdown: None,
             shutdown_timeout,
             stop_removed,
@@ -125,41 +68,53 @@ impl Scan {
         }
     }
 
+    /// The units.
+    pub(crate) fn units(&self) -> &Units {
+        &self.units
+    }
+
+    /// Whether everything is being stopped.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
     /// Takes in what happened.
     pub(crate) fn step(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Seen(seen) => self.seen(seen, now),
+            Event::Listed(services) => {
+                (self.away, self.scanned) = (false, true);
+                self.units.list(services, self.stop_removed, now);
+            }
             Event::Away => self.away = true,
-            Event::Deleted(id) => self.change(&id, |unit| unit.doom = Doom::Deleted),
-            Event::Logs(id, logs) => self.logs(&id, logs, now),
-            Event::Started(id) => self.change(&id, |unit| unit.slot = Slot::Up),
-            Event::StartFailed(id) => self.change(&id, |unit| {
+            Event::Deleted(id) => self
+                .units
+                .change(&id, |unit| unit.stop_reason = StopReason::Deleted),
+            Event::Logs(id, logs) => self.units.set_logs(&id, logs, now),
+            Event::Started(id) => self.units.change(&id, |unit| unit.slot = Slot::Up),
+            Event::Adopted(id) => self.units.change(&id, |unit| {
+                // It was not started now: when it ends, the next one need not wait.
+                (unit.slot, unit.started) = (Slot::Up, None);
+            }),
+            Event::StartFailed(id) => self.units.change(&id, |unit| {
                 unit.slot = Slot::Due { at: now + SECOND };
             }),
-            Event::Ended(id) => self.change(&id, |unit| ended(unit, 0, now)),
-            Event::Failed(id) => self.change(&id, |unit| {
+            Event::Ended(id) => self.units.change(&id, |unit| ended(unit, 0, now)),
+            Event::Failed(id) => self.units.change(&id, |unit| {
                 let at_once = unit.started.is_some_and(|then| then + SECOND > now);
                 ended(unit, if at_once { unit.failures + 1 } else { 0 }, now);
             }),
-            Event::Hurry => self.units.values_mut().for_each(|unit| hurry(unit, now)),
-            Event::Looked(id, alive) => self.change(&id, |unit| {
-                unit.slot = match alive {
-                    true => Slot::Revive {
-                        at: unit.next_start(now),
-                    },
-                    false => Slot::Gone,
-                };
-            }),
-            Event::NotHeard(id, ending) => self.change(&id, |unit| {
-                let late = unit.told.is_some_and(|told| told + DRAIN <= now);
-                let ending = if late { Ending::Stop } else { ending };
-                let then = Some((now + TELL_AGAIN, ending));
-                unit.slot = Slot::Ending { then };
-            }),
-            Event::Terminate(code) => {
+            Event::RetryNow => self
+                .units
+                .iter_mut()
+                .for_each(|(_, unit)| retry_now(unit, now)),
+            Event::Checked(id, alive) => self.units.change(&id, |unit| checked(unit, alive, now)),
+            Event::NotDelivered(id, ending) => self
+                .units
+                .change(&id, |unit| not_delivered(unit, ending, now)),
+            Event::Terminate(cause) => {
                 let timeout = self.shutdown_timeout;
                 self.shutdown
-                    .get_or_insert_with(|| Shutdown::new(code, timeout, now));
+                    .get_or_insert_with(|| Shutdown::new(cause, timeout, now));
             }
         }
     }
@@ -167,54 +122,59 @@ impl Scan {
     /// What is to be done now.
     pub(crate) fn decide(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
-        let (level, shutdown) = (self.stop_level(), self.shutdown.is_some());
-        let logs = self.logs_in_use();
+        let its = self.circumstances(now);
+        let logs = self.units.logs_in_use();
         let mut waiting = Vec::new();
         self.deadline = None;
-        for (id, unit) in &mut self.units {
+        for (id, unit) in self.units.iter_mut() {
             let wish = match &unit.role {
-                Role::Main(_) => main_wish(unit, shutdown, level, self.away),
-                Role::Log => log_wish(unit, logs.contains(id), self.away),
+                Role::Main(_) => main_wish(unit, its),
+                Role::Log => log_wish(unit, logs.contains(id), its),
             };
-            match act(id, unit, wish, now, &mut actions) {
+            match act(id, unit, wish, its, &mut actions) {
                 Some(Due::Start(at)) if at <= now => waiting.push(id.clone()),
                 Some(Due::Start(at) | Due::Other(at)) => {
                     self.deadline = earlier(self.deadline, Some(at));
                 }
                 None => {}
             }
+            self.deadline = earlier(self.deadline, last_resort(unit, its));
         }
         for action in &actions {
             if let Action::Forget(id) = action {
                 self.units.remove(id);
             }
         }
+        let killed = actions
+            .iter()
+            .any(|action| matches!(action, Action::Kill(_)));
+        if let Some(shutdown) = self.shutdown.as_mut().filter(|_| killed) {
+            shutdown.note_kill();
+        }
         self.start(waiting, now, &mut actions);
-        self.conclude(now, &mut actions);
+        self.conclude(&mut actions);
         actions
     }
 
     /// When to decide again at the latest, if nothing happens before.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let shutdown = self.shutdown.as_ref();
         earlier(
             self.deadline,
-            self.shutdown.as_ref().and_then(Shutdown::deadline),
+            shutdown.and_then(|shutdown| shutdown.deadline(now)),
         )
     }
 
-    /// The services that write to a log, with their names.
-    pub(crate) fn writers<'a>(
-        &'a self,
-        log: &'a Id,
-    ) -> impl Iterator<Item = (&'a Id, &'a Unit)> + 'a {
-        self.units
-            .iter()
-            .filter(move |(_, unit)| unit.logs().any(|(_, id)| id == log))
-    }
-
-    fn change(&mut self, id: &Id, how: impl FnOnce(&mut Unit)) {
-        if let Some(unit) = self.units.get_mut(id) {
-            how(unit);
+    fn circumstances(&self, now: Instant) -> Circumstances {
+        let mains = self.units.iter().filter(|(_, unit)| unit.is_main());
+        let shutdown = self.shutdown.as_ref();
+        Circumstances {
+            now,
+            shutdown: shutdown.is_some(),
+            // Those of the highest priority that is left are stopped first.
+            stop_level: shutdown.and_then(|_| mains.map(|(_, unit)| unit.priority).max()),
+            haste: shutdown.map_or(Haste::None, |shutdown| shutdown.haste(now)),
+            away: self.away,
         }
     }
 
@@ -223,14 +183,8 @@ impl Scan {
         let free = unit
             .after
             .as_ref()
-            .is_none_or(|former| !self.units.contains_key(former));
+            .is_none_or(|former| self.units.get(former).is_none());
         free && !self.away
-    }
-
-    /// The logs that a service writes to.
-    fn logs_in_use(&self) -> BTreeSet<Id> {
-        let logs = self.units.values().flat_map(Unit::logs);
-        logs.map(|(_, log)| log.clone()).collect()
     }
 
     /// Starts what is due, lowest priority first, then by name: the order is always the same.
@@ -241,7 +195,7 @@ impl Scan {
             self.deadline = Some(now);
         }
         for id in due.into_iter().take(BATCH) {
-            self.change(&id, |unit| {
+            self.units.change(&id, |unit| {
                 unit.slot = Slot::Asked;
                 unit.started = Some(now);
                 unit.tried = true;
@@ -257,35 +211,56 @@ impl Scan {
     }
 
     /// What follows when all units have been decided on.
-    fn conclude(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    fn conclude(&mut self, actions: &mut Vec<Action>) {
         let tried = |unit: &Unit| unit.tried && unit.slot != Slot::Asked;
-        let settled = || self.units.values().all(tried);
+        let settled = || self.units.iter().all(|(_, unit)| tried(unit));
         if !self.announced && self.scanned && self.shutdown.is_none() && settled() {
             self.announced = true;
             actions.push(Action::Ready);
         }
-        if let Some(shutdown) = &mut self.shutdown {
-            actions.extend(shutdown.next(self.units.is_empty(), now));
+        if let Some(shutdown) = &self.shutdown
+            && self.units.is_empty()
+        {
+            actions.push(Action::Exit(shutdown.exit_code()));
         }
     }
 }
 
 /// A supervise has ended, the last of so many in a row that failed.
 fn ended(unit: &mut Unit, failures: u32, now: Instant) {
-    unit.told = None;
+    unit.stop_sent = None;
     unit.failures = failures;
     unit.slot = Slot::Due {
         at: unit.next_start(now),
     };
 }
 
-fn hurry(unit: &mut Unit, now: Instant) {
+fn retry_now(unit: &mut Unit, now: Instant) {
     unit.failures = 0;
     if matches!(unit.slot, Slot::Due { .. }) {
         unit.slot = Slot::Due {
             at: unit.next_start(now),
         };
     }
+}
+
+/// Whether anything of a unit without a supervise lives is known now.
+fn checked(unit: &mut Unit, alive: bool, now: Instant) {
+    unit.slot = match alive {
+        // A supervise that was started now would run `finish`, or start the service again.
+        true if unit.killed.is_some() => Slot::Ending { then: None },
+        true => Slot::Revive {
+            at: unit.next_start(now),
+        },
+        false => Slot::Gone,
+    };
+}
+
+fn not_delivered(unit: &mut Unit, ending: Ending, now: Instant) {
+    let late = unit.stop_sent.is_some_and(|sent| sent + DRAIN <= now);
+    let ending = if late { Ending::Stop } else { ending };
+    let then = Some((now + TELL_AGAIN, ending));
+    unit.slot = Slot::Ending { then };
 }
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

@@ -8,10 +8,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::message::Message;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
-use servicedir::report::{Failure, exit};
 
 /// What speaks to a service manager above svscan is svscan's alone.
 const OWN_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
@@ -128,14 +128,12 @@ fn argument(name: &OsStr) -> nix::Result<CString> {
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn find_supervise(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+pub(crate) fn find_supervise(given: Option<PathBuf>) -> Result<PathBuf, Message> {
     if let Some(path) = given {
-        rustix::fs::access(&path, rustix::fs::Access::EXEC_OK).map_err(|errno| {
-            Failure::system(format!("unable to execute {}", path.display()), errno)
-        })?;
-        return std::path::absolute(&path).map_err(|error| {
-            Failure::system(format!("unable to resolve {}", path.display()), error)
-        });
+        rustix::fs::access(&path, rustix::fs::Access::EXEC_OK)
+            .map_err(|errno| Message::UnableToExecute(path.clone(), errno.into()))?;
+        return std::path::absolute(&path)
+            .map_err(|error| Message::UnableToResolve(path, error.into()));
     }
     let beside = std::env::current_exe()
         .ok()
@@ -149,10 +147,5 @@ pub(crate) fn find_supervise(given: Option<PathBuf>) -> Result<PathBuf, Failure>
             path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
         })
         .and_then(|path| std::path::absolute(path).ok())
-        .ok_or_else(|| {
-            Failure::new(
-                exit::SYSTEM,
-                "unable to find supervise: neither beside svscan nor on PATH",
-            )
-        })
+        .ok_or(Message::NoSupervise)
 }

@@ -1,255 +1,223 @@
-//! Starting a supervise, or finding the one that is there.
+//! Starting the supervise of a unit, or adopting the one that is there.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
 
-use rustix::process::Pid;
-use servicedir::layout::{ERRLOG, LOG, Layout};
+use rustix::process::{Pid, getpid};
+use servicedir::layout::Layout;
+use servicedir::process::Place;
 use servicedir::report::Why;
 
-use crate::adopt::{Supervised, find_pipe, supervise_of};
-use crate::directory::{leads_to, log_id, path_of};
-use crate::event_loop::{EventLoop, Kept, Supervise};
-use crate::pipes::Pipe;
-use crate::scan::Event;
-use crate::spawn::Streams;
-use crate::unit::{Id, Logs, Stream, Unit};
+use crate::directories::{layout_at, log_id, logs_at};
+use crate::holdings::Holdings;
+use crate::log_pipe::find_pipe;
+use crate::message::{Message, Messages, Topic};
+use crate::pipes::{Pipe, Pipes};
+use crate::process::{Process, Supervised, supervise_of};
+use crate::scan::{Event, Id, Logs, Stream, Unit, Units, log_name};
+use crate::spawn::{Spawner, Streams};
+use crate::supervises::Supervise;
 
-impl EventLoop {
-    /// Starts the supervise of a unit, unless one is there.
-    pub(crate) fn start(&mut self, id: Id) {
-        for service in self.to_look_at(&id) {
-            self.look_at_logs(&service);
-        }
-        let event = match self.try_start(&id) {
-            true => Event::Started(id),
-            false => Event::StartFailed(id),
+/// What a start works with.
+#[derive(Debug)]
+pub(crate) struct Starter<'a> {
+    /// The units.
+    pub(crate) units: &'a Units,
+    /// What is held for them.
+    pub(crate) holdings: &'a mut Holdings,
+    /// What starts processes.
+    pub(crate) spawner: &'a Spawner,
+    /// For what goes wrong.
+    pub(crate) messages: &'a mut Messages,
+}
+
+impl Starter<'_> {
+    /// Starts the supervise of a unit, unless one is there; returns what came of it.
+    pub(crate) fn start(&mut self, id: &Id) -> Vec<Event> {
+        let Some(unit) = self.units.get(id) else {
+            return Vec::new();
         };
-        self.step(event);
+        let failed = Event::StartFailed(id.clone());
+        let Some(layout) = self.holdings.layout(id, self.units) else {
+            let mut events = self.replaced_logs(id, unit);
+            events.push(failed);
+            return events;
+        };
+        if !unit.is_main() {
+            return vec![match self.ensure_pipe(id, &layout, &[], &unit.name) {
+                true => self.supervise(id, unit, &layout, &Logs::default()),
+                false => failed,
+            }];
+        }
+        let logs = match logs_at(&layout.dir, id) {
+            Ok(logs) => logs,
+            Err((path, errno)) => {
+                let message = Message::UnableToOpen(path.into_os_string(), Why::from(errno));
+                self.messages.warn_once(Topic::name(&unit.name), message);
+                return vec![failed];
+            }
+        };
+        self.keep_pipes(id, unit, &logs);
+        let outcome = match self.ensure_pipes(unit, &layout, &logs) {
+            true => self.supervise(id, unit, &layout, &logs),
+            false => failed,
+        };
+        vec![Event::Logs(id.clone(), logs), outcome]
     }
 
-    /// Whose logs are looked at before a start: the service's own; for a log whose directory is not at
-    /// its path any more, those of the services that write to it, if there is another one there.
-    fn to_look_at(&self, id: &Id) -> Vec<Id> {
-        let is_log = self.scan.units.get(id).is_some_and(|unit| !unit.is_main());
-        if !is_log || self.layout(id).is_some() {
-            return vec![id.clone()];
+    /// A log whose directory is gone: the logs of the services that write to it, where each of them
+    /// has another directory in its place.
+    fn replaced_logs(&self, id: &Id, unit: &Unit) -> Vec<Event> {
+        if unit.is_main() {
+            return Vec::new();
         }
-        let replaced = |writer: &Id, unit: &Unit| {
-            let mut read = unit.logs().filter(|(_, log)| *log == id);
+        let is_replaced = |writer: &Id, its: &Unit| {
+            let service = Path::new(&its.name);
+            let mut read = its.logs().filter(|(_, log)| *log == id);
             read.all(|(stream, _)| {
-                let folder = match stream {
-                    Stream::Out => LOG,
-                    Stream::Err => ERRLOG,
-                };
-                let instance = writer.instance.as_deref();
-                log_id(Path::new(&unit.name), folder, instance).is_some()
+                matches!(
+                    log_id(service, stream, writer.instance.as_deref()),
+                    Ok(Some(_))
+                )
             })
         };
-        let writers = self.scan.writers(id);
-        let writers = writers.filter(|(writer, unit)| replaced(writer, unit));
-        writers.map(|(writer, _)| writer.clone()).collect()
+        let writers = self.units.writers(id);
+        let writers = writers.filter(|(writer, its)| is_replaced(writer, its));
+        let events = writers.filter_map(|(writer, _)| {
+            let layout = self.holdings.layout(writer, self.units)?;
+            let logs = logs_at(&layout.dir, writer).ok()?;
+            Some(Event::Logs(writer.clone(), logs))
+        });
+        events.collect()
     }
 
-    /// The logs of a service are looked at whenever its supervise is started.
-    fn look_at_logs(&mut self, id: &Id) {
-        let Some(unit) = self.scan.units.get(id).filter(|unit| unit.is_main()) else {
-            return;
-        };
-        // The name may be gone, or lead to another directory by now: its logs are not this one's.
-        let Some(layout) = self.layout(id) else {
-            return;
-        };
-        let folder = layout.dir.as_path();
-        // A link to the service itself is no log of it.
-        let other = |log: &Id| (log.dev, log.ino) != (id.dev, id.ino);
-        let instance = id.instance.as_deref();
-        let logs = Logs {
-            out: log_id(folder, LOG, instance).filter(other),
-            err: log_id(folder, ERRLOG, instance).filter(other),
-        };
-        let old: Vec<(Stream, Id)> = unit
-            .logs()
-            .map(|(stream, id)| (stream, id.clone()))
-            .collect();
-        for (stream, log) in old {
-            let new = match stream {
-                Stream::Out => &logs.out,
-                Stream::Err => &logs.err,
-            };
-            // The service writes to the pipe that it has: it goes to the directory's successor. That of a
-            // log that others write to stays theirs.
-            if let Some(new) = new
-                && *new != log
-                && self.scan.writers(&log).all(|(writer, _)| writer == id)
-                && let Some(pipe) = self.pipes.remove(&log)
+    /// The service writes to the pipe that it has: where the directory of its log was replaced, the
+    /// pipe goes to the new one. That of a log that other services write to stays theirs.
+    fn keep_pipes(&mut self, id: &Id, unit: &Unit, logs: &Logs) {
+        for (stream, old) in unit.logs() {
+            if let Some(new) = logs.of(stream)
+                && new != old
+                && self.units.writers(old).all(|(writer, _)| writer == id)
+                && let Some(pipe) = self.holdings.pipes.remove(old)
             {
-                self.pipes.insert(new.clone(), pipe);
+                self.holdings.pipes.insert(new.clone(), pipe);
             }
         }
-        self.step(Event::Logs(id.clone(), logs));
     }
 
-    fn try_start(&mut self, id: &Id) -> bool {
-        let Some(unit) = self.scan.units.get(id) else {
-            return false;
-        };
-        let name = unit.name.clone();
-        let logs: Vec<Id> = match unit.is_main() {
-            true => unit.logs().map(|(_, log)| log.clone()).collect(),
-            false => vec![id.clone()],
-        };
-        if !logs.into_iter().all(|log| self.ensure_pipe(log, &name)) {
-            return false;
-        }
-        let Some(layout) = self.layout(id) else {
-            return false;
-        };
-        let real = self.real_path(id, &layout);
-        let supervise = match supervise_of(&layout) {
-            Supervised::By(process) => Some(Supervise::Adopted(process)),
-            Supervised::Unknown => return self.complain(id, &name),
-            Supervised::No => self.spawn(id, &layout.dir).map(Supervise::Child),
-        };
-        if let Some(Supervise::Child(pid)) = supervise {
-            self.children.insert(pid.as_raw_nonzero().get(), id.clone());
-        }
-        let started = supervise.is_some();
-        let kept = self.kept.entry(id.clone()).or_insert(Kept {
-            held: None,
-            real: None,
-            supervise: None,
-            complained: false,
-        });
-        (kept.real, kept.supervise, kept.complained) = (real, supervise, false);
-        if started {
-            self.mind_essential(id, Instant::now());
-        }
-        started
+    /// Makes sure that the pipes of a service's logs are there.
+    fn ensure_pipes(&mut self, unit: &Unit, layout: &Layout, logs: &Logs) -> bool {
+        logs.each().all(|(stream, log)| {
+            let path = log_name(layout.dir.as_os_str(), stream, log);
+            let writer = [(layout.clone(), stream)];
+            layout_at(Path::new(&path), log)
+                .is_ok_and(|its| self.ensure_pipe(log, &its, &writer, &unit.name))
+        })
     }
 
     /// Makes sure that the pipe of a log is there: the one that its processes have, or a new one.
-    fn ensure_pipe(&mut self, log: Id, name: &OsStr) -> bool {
-        if self.pipes.contains_key(&log) {
+    /// `writers` are those that the log is not yet known to have.
+    fn ensure_pipe(
+        &mut self,
+        log: &Id,
+        layout: &Layout,
+        writers: &[(Layout, Stream)],
+        name: &OsStr,
+    ) -> bool {
+        if self.holdings.pipes.contains_key(log) {
             return true;
         }
-        match self.find_pipe(&log).map_or_else(Pipe::new, Ok) {
-            Ok(pipe) => drop(self.pipes.insert(log, pipe)),
+        let known = self.units.writers(log).flat_map(|(id, unit)| {
+            let streams = unit.logs().filter(|(_, read)| *read == log);
+            streams.filter_map(|(stream, _)| {
+                let layout = self.holdings.layout(id, self.units)?;
+                Some((layout, stream))
+            })
+        });
+        let writers: Vec<_> = writers.iter().cloned().chain(known).collect();
+        let writers = writers.iter().map(|(layout, stream)| (layout, *stream));
+        let found = find_pipe(layout, writers, &self.holdings.world);
+        match found.map_or_else(Pipe::new, Ok) {
+            Ok(pipe) => drop(self.holdings.pipes.insert(log.clone(), pipe)),
             Err(errno) => {
-                self.say_spawn_fault(name, nix::Error::from_raw(errno.raw_os_error()));
+                self.warn_unable_to_start(name, Why::from(errno));
                 return false;
             }
         }
         true
     }
 
-    fn find_pipe(&self, log: &Id) -> Option<Pipe> {
-        let layout = self.layout(log)?;
-        let writers: Vec<(Layout, Stream)> = self
-            .scan
-            .writers(log)
-            .flat_map(|(id, unit)| {
-                let streams = unit.logs().filter(|(_, read)| *read == log);
-                streams.filter_map(|(stream, _)| Some((self.layout(id)?, stream)))
-            })
-            .collect();
-        let writers = writers.iter().map(|(layout, stream)| (layout, *stream));
-        find_pipe(&layout, writers, &self.world)
+    /// Adopts the supervise that is there, or starts one.
+    fn supervise(&mut self, id: &Id, unit: &Unit, layout: &Layout, logs: &Logs) -> Event {
+        self.holdings.directories.remember(id, layout);
+        let name = unit.name.as_os_str();
+        let failed = Event::StartFailed(id.clone());
+        let (supervise, event) = match supervise_of(layout) {
+            Ok(Supervised::By(process)) => (adopt(process), Event::Adopted(id.clone())),
+            Ok(Supervised::No) => match self.spawn(id, unit, layout, logs) {
+                Some(pid) => (Supervise::Child(pid), Event::Started(id.clone())),
+                None => return failed,
+            },
+            Ok(Supervised::Unknown) => {
+                let message = Message::HolderUnknown(unit.name.clone());
+                self.messages.warn_once(Topic::supervise(name), message);
+                return failed;
+            }
+            Err(refused) => {
+                let message = Message::UnableToFindSupervise(unit.name.clone(), refused);
+                self.messages.warn_once(Topic::supervise(name), message);
+                return failed;
+            }
+        };
+        self.messages.clear(&Topic::supervise(name));
+        self.holdings.supervises.add(id, supervise);
+        event
     }
 
-    /// The path is the unit's name, or where its directory is now that the name is gone.
-    fn spawn(&mut self, id: &Id, path: &Path) -> Option<Pid> {
-        let unit = self.scan.units.get(id)?;
-        let mut streams = Streams::default();
-        for (stream, log) in unit.logs() {
-            let end = self.pipes.get(log).map(|pipe| pipe.write.as_fd());
-            match stream {
-                Stream::Out => streams.stdout = end,
-                Stream::Err => streams.stderr = end,
-            }
-        }
-        if !unit.is_main() {
-            streams.stdin = self.pipes.get(id).map(|pipe| pipe.read.as_fd());
-        }
-        match self.spawner.start(path.as_os_str(), streams) {
+    /// Starts a supervise with the path of its directory: the unit's name, or another one where that
+    /// is gone.
+    fn spawn(&mut self, id: &Id, unit: &Unit, layout: &Layout, logs: &Logs) -> Option<Pid> {
+        let log = (!unit.is_main()).then_some(id);
+        let streams = streams(&self.holdings.pipes, logs, log);
+        match self.spawner.start(layout.dir.as_os_str(), streams) {
             Ok(pid) => {
-                self.spawn_fault = None;
+                self.messages.clear(&Topic::Start);
                 Some(pid)
             }
             Err(errno) => {
-                let name = unit.name.clone();
-                self.say_spawn_fault(&name, errno);
+                self.warn_unable_to_start(&unit.name, Why::from(errno));
                 None
             }
         }
     }
 
-    /// Says that nothing can be started, once until something can or the reason is another one.
-    fn say_spawn_fault(&mut self, name: &OsStr, errno: nix::Error) {
-        if self.spawn_fault != Some(errno) {
-            self.report.warning(format_args!(
-                "unable to start {} for {}: {}; tried again every second",
-                self.spawner.program().display(),
-                name.display(),
-                Why::from(errno)
-            ));
-        }
-        self.spawn_fault = Some(errno);
-    }
-
-    /// Says, once, that a supervise is there that cannot be watched; it is looked for every second.
-    fn complain(&mut self, id: &Id, name: &OsStr) -> bool {
-        if let Some(kept) = self.kept.get_mut(id)
-            && !kept.complained
-        {
-            kept.complained = true;
-            self.report.warning(format_args!(
-                "{} is supervised already, by a process that cannot be found",
-                name.display()
-            ));
-        }
-        false
-    }
-
-    /// What is kept of a log's path: its service's name may go before it. A service's own directory is
-    /// held, and can be asked.
-    fn real_path(&self, id: &Id, layout: &Layout) -> Option<PathBuf> {
-        let held = self.kept.get(id).is_some_and(|kept| kept.held.is_some());
-        (!held)
-            .then(|| std::fs::canonicalize(&layout.dir).ok())
-            .flatten()
-    }
-
-    /// The layout of a unit, by a path that leads to its directory now.
-    pub(crate) fn layout(&self, id: &Id) -> Option<Layout> {
-        let named = self
-            .scan
-            .units
-            .get(id)
-            .map(|unit| PathBuf::from(&unit.name));
-        let path = named.filter(|path| leads_to(path, id)).or_else(|| {
-            let kept = self.kept.get(id)?;
-            let real = kept.real.clone().or_else(|| path_of(kept.held.as_ref()?))?;
-            leads_to(&real, id).then_some(real)
-        })?;
-        layout_at(&path, id).ok()
+    /// Warns once that nothing can be started, until something can or the reason is another one.
+    fn warn_unable_to_start(&mut self, name: &OsStr, why: Why) {
+        let program = self.spawner.program().to_path_buf();
+        let message = Message::UnableToStart(program, name.to_os_string(), why);
+        self.messages.warn_once(Topic::Start, message);
     }
 }
 
-/// The layout at a path that need not be the link that makes it an instance.
-fn layout_at(path: &Path, id: &Id) -> io::Result<Layout> {
-    let mut layout = Layout::of(path)?;
-    if layout.instance.is_none()
-        && let Some(instance) = &id.instance
-    {
-        let mut state = std::mem::take(&mut layout.state).into_os_string();
-        state.push("@");
-        state.push(instance);
-        layout.state = PathBuf::from(state);
-        layout.instance = Some(instance.clone());
+/// The descriptors of a supervise: the pipes of a service's logs, or the one that a log reads.
+fn streams<'a>(pipes: &'a Pipes, logs: &Logs, log: Option<&Id>) -> Streams<'a> {
+    let write = |log: &Option<Id>| {
+        let pipe = pipes.get(log.as_ref()?)?;
+        Some(pipe.write.as_fd())
+    };
+    Streams {
+        stdin: log.and_then(|log| pipes.get(log).map(|pipe| pipe.read.as_fd())),
+        stdout: write(&logs.out),
+        stderr: write(&logs.err),
     }
-    Ok(layout)
+}
+
+/// A svscan that replaced itself by exec(2) has the children of the one before.
+fn adopt(process: Process) -> Supervise {
+    let parent = Place::of(process.pid).and_then(|place| place.parent);
+    match parent == Some(getpid()) {
+        true => Supervise::Child(process.pid),
+        false => Supervise::Adopted(process),
+    }
 }

@@ -1,62 +1,122 @@
-//! The ordered shutdown. Pure, as [`crate::scan`].
-//!
-//! Services are stopped by their priorities, the highest first, and the next lower ones only when
-//! those are down. A log is drained when no service that writes to it is left.
+//! Ending supervises, and what they leave.
 
-use std::time::{Duration, Instant};
+use rustix::process::{Signal, kill_process_group, pidfd_send_signal};
+use servicedir::control::Control;
+use servicedir::layout::{CONTROL, Layout};
+use servicedir::process::{Place, World};
+use servicedir::state_folder::StateFolder;
+use servicedir::status::Want;
 
-use crate::scan::{Action, Scan};
+use crate::holdings::Holdings;
+use crate::pipes::Pipe;
+use crate::process::{Supervised, process_of, recorded, supervise_of};
+use crate::scan::{Ending, Event, Id, SECOND, Units};
 
-use servicedir::report::exit;
-
-/// How long processes that were killed may take to go.
-const GRACE: Duration = Duration::from_millis(250);
-
-/// A shutdown that is under way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Shutdown {
-    code: u8,
-    kill_at: Option<Instant>,
-    exit_at: Option<Instant>,
+/// Tells a supervise to end: by its control FIFO, which every suite's supervise obeys, else by TERM.
+/// One that was started a moment ago may obey neither yet: the event says so.
+pub(crate) fn end(
+    id: &Id,
+    ending: Ending,
+    units: &Units,
+    holdings: &mut Holdings,
+) -> Option<Event> {
+    let commands: &[Control] = match ending {
+        Ending::Stop => &[Control::Down, Control::Exit],
+        Ending::Drain if waits_for_logger(id, units, holdings) => {
+            return Some(Event::NotDelivered(id.clone(), ending));
+        }
+        Ending::Drain => &[Control::Exit],
+    };
+    let layout = holdings.layout(id, units);
+    let delivered = layout.is_some_and(|layout| deliver(&layout, commands));
+    if !delivered && is_young(id, units, holdings) {
+        return Some(Event::NotDelivered(id.clone(), ending));
+    }
+    match ending {
+        // With svscan's ends closed the logger finds the end of its input, as soon as no process
+        // that wrote to it is left.
+        Ending::Drain => drop(holdings.pipes.remove(id)),
+        Ending::Stop if !delivered => holdings.supervises.signal(id, Signal::TERM),
+        Ending::Stop => {}
+    }
+    // A log that no service writes to is stopped when its time to drain is over: what it left is no
+    // reason to start it once more.
+    if ending == Ending::Stop && units.writers(id).next().is_none() {
+        holdings.pipes.remove(id);
+    }
+    None
 }
 
-impl Shutdown {
-    /// A shutdown that begins now, and what it makes svscan exit with.
-    pub(crate) fn new(code: u8, timeout: Option<Duration>, now: Instant) -> Self {
-        Self {
-            code,
-            // A time that the clock cannot hold is never.
-            kill_at: timeout.and_then(|timeout| now.checked_add(timeout)),
-            exit_at: None,
-        }
-    }
-
-    /// When the next thing is due if no process ends before.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.exit_at.or(self.kill_at)
-    }
-
-    /// What is due.
-    pub(crate) fn next(&mut self, all_gone: bool, now: Instant) -> Option<Action> {
-        if all_gone || self.exit_at.is_some_and(|at| at <= now) {
-            return Some(Action::Exit(self.code));
-        }
-        if self.exit_at.is_none() && self.kill_at.is_some_and(|at| at <= now) {
-            self.exit_at = Some(now + GRACE);
-            if self.code == exit::DONE {
-                self.code = exit::TIMED_OUT;
-            }
-            return Some(Action::KillAll);
-        }
-        None
+/// Whether lines wait in the pipe for a logger that is to be started again: a supervise that is told
+/// to exit meanwhile does so without it.
+fn waits_for_logger(id: &Id, units: &Units, holdings: &Holdings) -> bool {
+    let lines = holdings.pipes.get(id).is_some_and(Pipe::has_lines);
+    lines && {
+        let layout = holdings.layout(id, units);
+        let status = layout.and_then(|layout| recorded(&layout));
+        status.is_some_and(|(status, _)| status.want == Want::Up && status.pid.is_none())
     }
 }
 
-impl Scan {
-    /// The priority whose services are to be down before any lower one is stopped: the highest left.
-    pub(crate) fn stop_level(&self) -> Option<i32> {
-        self.shutdown?;
-        let mains = self.units.values().filter(|unit| unit.is_main());
-        mains.map(|unit| unit.priority).max()
+/// Whether a supervise was started so recently that it may not read its commands yet.
+fn is_young(id: &Id, units: &Units, holdings: &Holdings) -> bool {
+    let started = units.get(id).and_then(|unit| unit.started);
+    holdings.supervises.is_child(id) && started.is_some_and(|then| then.elapsed() < SECOND)
+}
+
+/// Writes commands to a service's control FIFO. False: it was not read, or not trusted.
+fn deliver(layout: &Layout, commands: &[Control]) -> bool {
+    let bytes: Vec<u8> = commands
+        .iter()
+        .filter_map(|command| command.byte())
+        .collect();
+    StateFolder::open(layout)
+        .and_then(|state| state.open_fifo(CONTROL))
+        // Full, or closed since.
+        .is_ok_and(|fifo| rustix::io::write(&fifo, &bytes).is_ok())
+}
+
+/// Checks whether anything of a unit without a supervise of ours lives: its process, a supervise that
+/// obeys, or lines in a log's pipe.
+pub(crate) fn check(id: &Id, units: &Units, holdings: &Holdings) -> Event {
+    let layout = holdings.layout(id, units);
+    let alive = layout.is_some_and(|layout| is_alive(&layout, &holdings.world));
+    let is_log = units.get(id).is_some_and(|unit| !unit.is_main());
+    let lines = is_log && holdings.pipes.get(id).is_some_and(Pipe::has_lines);
+    Event::Checked(id.clone(), alive || lines)
+}
+
+/// A supervise that cannot be found, and that this process may not control, is not waited for: it is
+/// another user's.
+fn is_alive(layout: &Layout, world: &World) -> bool {
+    let controlled = StateFolder::open(layout)
+        .and_then(|state| state.open_fifo(CONTROL))
+        .map_or_else(|refused| !is_denied(refused), |_| true);
+    controlled
+        && (process_of(layout, world).is_some()
+            || !matches!(supervise_of(layout), Ok(Supervised::No)))
+}
+
+/// Whether only another user may control a service, or has put something else in the place of its
+/// control FIFO.
+fn is_denied(refused: servicedir::trust::Refused) -> bool {
+    use rustix::io::Errno;
+    !refused.is_absent() && refused.is_about_the_file() && refused.errno() != Some(Errno::NXIO)
+}
+
+/// Kills a unit's supervise, and its service with the process group that it leads.
+pub(crate) fn kill(id: &Id, units: &Units, holdings: &Holdings) {
+    // The supervise first: it would run `finish`, or start the service again.
+    holdings.supervises.signal(id, Signal::KILL);
+    let layout = holdings.layout(id, units);
+    let process = layout.and_then(|layout| process_of(&layout, &holdings.world));
+    let Some(process) = process else {
+        return;
+    };
+    // The process is known to live, so a group that it leads is its own.
+    let group = Place::of(process.pid).and_then(|place| place.group);
+    if group == Some(process.pid) {
+        kill_process_group(process.pid, Signal::KILL).ok();
     }
+    pidfd_send_signal(&process.pidfd, Signal::KILL).ok();
 }

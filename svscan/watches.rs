@@ -1,4 +1,4 @@
-//! The one inotify instance: what svscan is told of at once.
+//! The one inotify instance: which changes svscan acts on at once.
 //!
 //! It watches the scan directory; the folders that hold the targets of its links, and the scan
 //! directory itself; and service directories that have no `run` yet. What cannot be watched is left to
@@ -15,13 +15,13 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use servicedir::layout::{RUN, STATUS};
 
-use crate::unit::Id;
+use crate::scan::Id;
 
-/// Something that svscan should look at.
+/// Something that has changed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Noticed {
-    /// Everything.
-    All,
+pub(crate) enum Change {
+    /// Anything: everything is to be looked at.
+    Any,
     /// This name in the scan directory.
     Name(OsString),
     /// The status of this service.
@@ -152,7 +152,7 @@ impl Watches {
                 let new = !self.reasons.contains_key(&watch);
                 Some((self.reasons.entry(watch).or_default(), new))
             }
-            // What is gone again, or closed to us, the next look will tell of.
+            // It is gone again, or closed to us: the next look finds that out.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => None,
             Err(errno) => {
                 self.fault = Some(errno);
@@ -161,18 +161,18 @@ impl Watches {
         }
     }
 
-    /// Takes in all that the kernel tells.
-    pub(crate) fn read(&mut self) -> BTreeSet<Noticed> {
-        let mut noticed = BTreeSet::new();
+    /// The changes since the last call.
+    pub(crate) fn read(&mut self) -> BTreeSet<Change> {
+        let mut changes = BTreeSet::new();
         let Some(inotify) = &self.inotify else {
-            return noticed;
+            return changes;
         };
         let mut buffer = [MaybeUninit::uninit(); 8192];
         let mut reader = inotify::Reader::new(inotify, &mut buffer);
         while let Ok(event) = reader.next() {
             let flags = event.events();
             if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                noticed.insert(Noticed::All);
+                changes.insert(Change::Any);
                 continue;
             }
             if flags.contains(ReadFlags::IGNORED) {
@@ -181,7 +181,7 @@ impl Watches {
                     .remove(&event.wd())
                     .is_some_and(|reason| reason.scan_dir)
                 {
-                    noticed.insert(Noticed::All);
+                    changes.insert(Change::Any);
                 }
                 continue;
             }
@@ -189,30 +189,30 @@ impl Watches {
                 let name = event
                     .file_name()
                     .map(|name| OsStr::from_bytes(name.to_bytes()));
-                reason.notice(name, &mut noticed);
+                reason.changes_by(name, &mut changes);
             }
         }
-        noticed
+        changes
     }
 }
 
 impl Reason {
     /// What an event in the watched directory means; without a name it is about the directory itself.
-    fn notice(&self, name: Option<&OsStr>, noticed: &mut BTreeSet<Noticed>) {
+    fn changes_by(&self, name: Option<&OsStr>, changes: &mut BTreeSet<Change>) {
         if let Some(waiting) = &self.waiting
             && name.is_none_or(|name| name == RUN)
         {
-            noticed.insert(Noticed::Name(waiting.clone()));
+            changes.insert(Change::Name(waiting.clone()));
         }
         let Some(name) = name else { return };
         if self.scan_dir && name.as_bytes().first() != Some(&b'.') {
-            noticed.insert(Noticed::Name(name.to_os_string()));
+            changes.insert(Change::Name(name.to_os_string()));
         }
         if self.targets.contains(name) {
-            noticed.insert(Noticed::All);
+            changes.insert(Change::Any);
         }
         if name == STATUS {
-            noticed.extend(self.states.iter().cloned().map(Noticed::Status));
+            changes.extend(self.states.iter().cloned().map(Change::Status));
         }
     }
 }

@@ -13,6 +13,7 @@
     reason = "`pub` marks what the test files use of the harness"
 )]
 
+mod chpst;
 mod fghack;
 mod interop;
 mod pidproxy;

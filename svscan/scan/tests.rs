@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{Action, Event, SECOND, Scan, Seen};
-use crate::unit::{Ending, Id, Logs, Stream};
+use super::{Action, Cause, Ending, Event, Id, Logs, SECOND, Scan, Service, Stream};
 
 /// What a service's directory is like in the made-up world.
 #[derive(Clone, Debug)]
@@ -107,12 +106,12 @@ impl World {
         for (id, _) in deleted {
             self.scan.step(Event::Deleted(id.clone()), self.now);
         }
-        let mut seen: Vec<Rc<Seen>> = self
+        let mut seen: Vec<Rc<Service>> = self
             .directories
             .iter()
             .filter(|(_, directory)| directory.linked && !directory.deleted)
             .map(|(id, directory)| {
-                Rc::new(Seen {
+                Rc::new(Service {
                     name: OsString::from(directory.name.to_string()),
                     id: id.clone(),
                     priority: directory.priority,
@@ -122,7 +121,7 @@ impl World {
             .collect();
         self.listed = seen.iter().map(|service| service.id.clone()).collect();
         seen.sort_by(|a, b| a.name.cmp(&b.name));
-        self.scan.step(Event::Seen(seen), self.now);
+        self.scan.step(Event::Listed(seen), self.now);
     }
 
     /// Does what is decided until nothing more is.
@@ -130,7 +129,7 @@ impl World {
         for _ in 0..10_000 {
             let actions = self.scan.decide(self.now);
             if actions.is_empty() {
-                let deadline = self.scan.deadline();
+                let deadline = self.scan.deadline(self.now);
                 assert!(
                     deadline.is_none_or(|at| at > self.now),
                     "a deadline that has passed wakes for ever"
@@ -151,12 +150,12 @@ impl World {
         match action {
             Action::Start(id) => self.start(id),
             Action::End(id, how) => self.end(id, how),
-            Action::Look(id) => {
+            Action::Check(id) => {
                 assert!(!self.up.contains(&id), "looks for what is there");
                 // What a deleted directory said of its service is gone with it.
                 let deleted = self.directories.get(&id).is_some_and(|its| its.deleted);
                 let alive = self.alive.contains(&id) && !deleted;
-                self.scan.step(Event::Looked(id, alive), self.now);
+                self.scan.step(Event::Checked(id, alive), self.now);
             }
             Action::Forget(id) => {
                 assert!(!self.up.contains(&id), "forgets a supervise");
@@ -173,7 +172,11 @@ impl World {
                 assert!(self.up.is_empty() && alive.is_none(), "leaves {alive:?}");
                 self.exit = Some(code);
             }
-            Action::Ready | Action::KillAll => {}
+            Action::Ready => {}
+            Action::Kill(id) => {
+                self.history.push(format!("kill {}", self.name(&id)));
+                self.ends(&id);
+            }
         }
     }
 
@@ -287,7 +290,7 @@ fn a_supervise_that_dies_is_started_again_after_a_second() {
     world.settle();
     assert!(!world.up.contains(&id));
     assert_eq!(
-        world.scan.deadline(),
+        world.scan.deadline(world.now),
         Some(world.now + Duration::from_millis(700))
     );
     world.pass(Duration::from_millis(700));
@@ -313,7 +316,7 @@ fn a_supervise_that_fails_at_once_is_started_ever_more_rarely() {
         world.up.remove(&id);
         world.scan.step(Event::Failed(id.clone()), world.now);
         world.settle();
-        let next = world.scan.deadline().unwrap();
+        let next = world.scan.deadline(world.now).unwrap();
         waits.push(next.duration_since(world.now).as_secs());
         world.now = next;
         world.settle();
@@ -371,7 +374,9 @@ fn an_empty_directory_is_ready_at_once_and_ends_at_once() {
     assert_eq!(world.scan.decide(world.now), []);
     world.seen();
     assert_eq!(world.scan.decide(world.now), [Action::Ready]);
-    world.scan.step(Event::Terminate(7), world.now);
+    world
+        .scan
+        .step(Event::Terminate(Cause::Essential(7)), world.now);
     assert_eq!(world.scan.decide(world.now), [Action::Exit(7)]);
 }
 
@@ -384,15 +389,16 @@ fn a_log_is_shared_by_all_that_write_to_it() {
     world.seen();
     world.settle();
     assert_eq!(world.up.len(), 3);
-    assert_eq!(world.scan.writers(&log).count(), 2);
+    assert_eq!(world.scan.units().writers(&log).count(), 2);
     assert!(
         world
             .scan
+            .units()
             .writers(&log)
             .all(|(_, unit)| unit.logs().any(|(stream, _)| stream == Stream::Out))
     );
     world.stopping = true;
-    world.scan.step(Event::Terminate(0), world.now);
+    world.scan.step(Event::Terminate(Cause::Signal), world.now);
     world.settle();
     world.ends(&one);
     world.settle();
@@ -408,24 +414,67 @@ fn a_log_is_shared_by_all_that_write_to_it() {
     assert_eq!(world.exit, Some(0));
 }
 
-#[test]
-fn at_the_end_of_the_time_all_is_killed_and_then_it_leaves() {
-    let mut world = World::new(false);
-    world.scan = Scan::new(false, Some(Duration::from_secs(3)));
-    world.make(1, 0, false);
+/// A world that is being stopped, and that may take three seconds for that.
+fn stopping_in_three_seconds(world: &mut World, cause: Cause) {
+    world.scan.shutdown_timeout = Some(SECOND * 3);
     world.seen();
     world.settle();
-    world.scan.step(Event::Terminate(0), world.now);
+    world.history.clear();
+    world.stopping = true;
+    world.scan.step(Event::Terminate(cause), world.now);
     world.settle();
+}
+
+#[test]
+fn after_the_time_all_are_told_and_nothing_is_killed_before_its_grace() {
+    let mut world = World::new(false);
+    world.make(1, 9, false);
+    world.make(2, 1, true);
+    stopping_in_three_seconds(&mut world, Cause::Signal);
+    assert_eq!(world.history, ["stop 1"]);
+    let mut late = world.now + SECOND * 3;
+    assert_eq!(world.scan.deadline(world.now), Some(late));
+    world.now = late;
+    world.settle();
+    assert_eq!(world.history, ["stop 1", "kill 1", "stop 2"]);
+    world.pass(SECOND);
+    world.settle();
+    // The log gets its time when its service is gone.
     assert_eq!(
-        world.scan.deadline(),
-        Some(world.now + Duration::from_secs(3))
+        world.history,
+        ["stop 1", "kill 1", "stop 2", "kill 2", "drain log"]
     );
-    world.pass(Duration::from_secs(3));
-    assert_eq!(world.scan.decide(world.now), [Action::KillAll]);
-    let leave = world.scan.deadline().unwrap();
-    assert!(leave > world.now);
-    assert_eq!(world.scan.decide(leave), [Action::Exit(99)]);
+    late = world.now + SECOND;
+    assert_eq!(world.scan.deadline(world.now), Some(late));
+    world.now = late;
+    world.settle();
+    assert_eq!(world.history.last().unwrap(), "kill log");
+    assert_eq!(world.exit, Some(99));
+}
+
+#[test]
+fn the_code_of_an_essential_service_stays_when_another_one_had_to_be_killed() {
+    let mut world = World::new(false);
+    world.make(1, 0, false);
+    stopping_in_three_seconds(&mut world, Cause::Essential(0));
+    world.now = world.scan.deadline(world.now).unwrap();
+    world.settle();
+    assert_eq!(world.history, ["stop 1", "kill 1"]);
+    assert_eq!(world.exit, Some(0));
+}
+
+#[test]
+fn the_end_of_an_adopted_supervise_is_followed_at_once() {
+    let mut world = World::new(false);
+    let id = world.make(1, 0, false);
+    world.seen();
+    world.settle();
+    world.scan.step(Event::Adopted(id.clone()), world.now);
+    world.up.remove(&id);
+    world.started.remove(&id);
+    world.scan.step(Event::Ended(id.clone()), world.now);
+    world.settle();
+    assert!(world.up.contains(&id));
 }
 
 #[test]
@@ -436,7 +485,7 @@ fn a_supervise_that_cannot_hear_yet_is_told_again_and_a_log_stopped_in_the_end()
     world.seen();
     world.settle();
     world.stopping = true;
-    world.scan.step(Event::Terminate(0), world.now);
+    world.scan.step(Event::Terminate(Cause::Signal), world.now);
     world.settle();
     world.ends(&id);
     world.settle();
@@ -448,9 +497,9 @@ fn a_supervise_that_cannot_hear_yet_is_told_again_and_a_log_stopped_in_the_end()
         );
         world
             .scan
-            .step(Event::NotHeard(log.clone(), Ending::Drain), world.now);
+            .step(Event::NotDelivered(log.clone(), Ending::Drain), world.now);
         world.settle();
-        world.now = world.scan.deadline().unwrap();
+        world.now = world.scan.deadline(world.now).unwrap();
         world.settle();
     }
     assert!(world.now >= begun + Duration::from_secs(5));
@@ -519,7 +568,7 @@ impl World {
                     self.scan.step(Event::Failed(id), self.now);
                 }
             }
-            Happening::Hurry => self.scan.step(Event::Hurry, self.now),
+            Happening::Hurry => self.scan.step(Event::RetryNow, self.now),
             Happening::Obeyed => {
                 let told: Vec<Id> = self.told.keys().cloned().collect();
                 told.iter().for_each(|id| self.ends(id));
@@ -566,7 +615,7 @@ proptest! {
             }
         }
         world.stopping = true;
-        world.scan.step(Event::Terminate(0), world.now);
+        world.scan.step(Event::Terminate(Cause::Signal), world.now);
         for _ in 0..40 {
             if world.exit.is_none() {
                 world.happen(&Happening::Obeyed);

@@ -6,6 +6,7 @@
 pub mod adoption;
 pub mod chaos;
 pub mod daemon;
+pub mod injection;
 pub mod logging;
 pub mod puppet;
 pub mod scanning;
@@ -36,8 +37,32 @@ pub fn program(name: &str) -> &'static Path {
         "tai64nlocal" => env!("CARGO_BIN_EXE_tai64nlocal"),
         "pidproxy" => env!("CARGO_BIN_EXE_pidproxy"),
         "fghack" => env!("CARGO_BIN_EXE_fghack"),
-        _ => panic!("no program {name}"),
+        "chpst" => env!("CARGO_BIN_EXE_chpst"),
+        _ => return link(name),
     })
+}
+
+/// A link to a program under another name, as the file `links` has it, in a folder of such links.
+fn link(name: &str) -> &'static Path {
+    let links = include_str!("../../links")
+        .lines()
+        .map(str::split_whitespace);
+    let target = links
+        .filter_map(|mut words| words.next().filter(|word| *word == name).and(words.next()))
+        .next()
+        .unwrap_or_else(|| panic!("no program {name}"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("names");
+    fs::create_dir_all(&folder).unwrap();
+    let link = folder.join(name);
+    let is_right = || fs::read_link(&link).is_ok_and(|target_of| target_of == program(target));
+    if !is_right() {
+        // Another test may be making it: each makes a link of its own and renames it.
+        let own = tempfile::tempdir_in(&folder).unwrap();
+        let new = own.path().join(name);
+        std::os::unix::fs::symlink(program(target), &new).unwrap();
+        fs::rename(&new, &link).unwrap();
+    }
+    Box::leak(link.into_boxed_path())
 }
 
 /// The program of another suite. CI installs them all: a missing one is a failure, not a skipped test.

@@ -50,7 +50,7 @@ fn a_refused_fork_is_told_of_once_and_tried_again() {
         "{said}"
     );
     assert!(
-        said.ends_with("supervise for a: try again; tried again every second\n"),
+        said.ends_with("supervise for a: try again; retrying every second\n"),
         "{said}"
     );
     let svscan = traced(&mut scan);
@@ -114,7 +114,7 @@ fn a_supervise_that_is_missing_for_a_while_is_waited_for() {
     let (service, former) = (scan.up("a"), scan.supervised("a", None));
     fs::rename(&supervise, scan.scratch.path().join("old")).unwrap();
     kill(former, libc::SIGKILL);
-    scan.says("supervise for a: no such file or directory; tried again every second");
+    scan.says("supervise for a: no such file or directory; retrying every second");
     fs::rename(scan.scratch.path().join("old"), &supervise).unwrap();
     scan.supervised("a", Some(former));
     assert_eq!(scan.up("a"), service);

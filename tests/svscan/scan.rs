@@ -69,7 +69,7 @@ fn dots_plain_files_and_directories_without_run_are_ignored() {
     // In the order of names `real` comes last: when it runs, the others have been looked at.
     scan.link("real");
     scan.up("real");
-    scan.says("odd/run is no file: expected an executable program or script");
+    scan.says("odd/run is not a file: expected an executable program or script");
     for name in [".hidden", "empty", "odd"] {
         assert!(
             !scan.scan_dir().join(name).join("supervise").exists(),
@@ -307,7 +307,7 @@ fn a_scan_directory_that_goes_away_is_told_of_once_and_taken_up_when_it_returns(
     scan.start_with(&["--rescan", "1000 days"]);
     let (service, supervise) = (scan.up("a"), scan.supervised("a", None));
     fs::remove_dir_all(scan.scan_dir()).unwrap();
-    scan.says("no such file or directory; what runs goes on, and it is tried again every second");
+    scan.says("no such file or directory; services go on, retrying every second");
     assert_eq!(scan.up("a"), service);
     fs::create_dir(scan.scan_dir()).unwrap();
     scan.link("a");

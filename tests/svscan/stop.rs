@@ -144,7 +144,7 @@ fn what_is_not_down_in_time_is_killed_with_its_group() {
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(99));
     assert!(begun.elapsed() >= Duration::from_millis(300));
     until("nothing is left", || scan.processes().is_empty());
-    scan.says("svscan: warning: not everything was down in time: killing what is left\n");
+    scan.says("was not down in time: killing it\n");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod container;
 mod daemons;
+mod injections;
 mod openrc;
 mod storm;
 mod systemd;

@@ -39,6 +39,14 @@ impl Logs {
         let out = self.out.iter().map(|id| (Stream::Out, id));
         out.chain(self.err.iter().map(|id| (Stream::Err, id)))
     }
+
+    /// The log of one stream.
+    pub(crate) fn of(&self, stream: Stream) -> Option<&Id> {
+        match stream {
+            Stream::Out => self.out.as_ref(),
+            Stream::Err => self.err.as_ref(),
+        }
+    }
 }
 
 /// What a unit is there for.
@@ -52,16 +60,16 @@ pub(crate) enum Role {
 
 /// Why a service is to be stopped although svscan goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Doom {
-    /// Nothing of the kind.
-    Spared,
+pub(crate) enum StopReason {
+    /// It is not to be stopped.
+    None,
     /// Its name is gone (and that is to stop it), or leads to another directory. The name may return.
     Removed,
     /// The directory itself is gone, for good.
     Deleted,
 }
 
-/// What is known of a unit's supervise.
+/// The state of a unit's supervise, as far as it is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Slot {
     /// There is none; the next one is started at `at`.
@@ -76,15 +84,15 @@ pub(crate) enum Slot {
     },
     /// One is being started.
     Asked,
-    /// It is there.
+    /// It runs.
     Up,
-    /// It has been told to end; `then` is what follows if it is still there at that time.
+    /// It was told to end; `then` is what follows if it is still there at that time.
     Ending {
         /// When, and what.
         then: Option<(Instant, Ending)>,
     },
-    /// It is gone, and whether its service lives is being looked up.
-    Looking,
+    /// It is gone, and whether its service lives is being checked.
+    Checking,
     /// It is gone, and so is its service.
     Gone,
 }
@@ -115,13 +123,15 @@ pub(crate) struct Unit {
     /// Whether it stands in the scan directory under `name`. A log's follows its services'.
     pub(crate) listed: bool,
     /// Whether it is to be stopped, and why.
-    pub(crate) doom: Doom,
+    pub(crate) stop_reason: StopReason,
     /// What its supervise does.
     pub(crate) slot: Slot,
     /// When a supervise was last started.
     pub(crate) started: Option<Instant>,
     /// When its supervise was first told to end.
-    pub(crate) told: Option<Instant>,
+    pub(crate) stop_sent: Option<Instant>,
+    /// When it was killed, because it was not down in time.
+    pub(crate) killed: Option<Instant>,
     /// How often in a row its supervise could not do its work.
     pub(crate) failures: u32,
     /// Whether a start was tried at all.
@@ -139,10 +149,11 @@ impl Unit {
             priority,
             essential: false,
             listed: true,
-            doom: Doom::Spared,
+            stop_reason: StopReason::None,
             slot: Slot::Due { at: now },
             started: None,
-            told: None,
+            stop_sent: None,
+            killed: None,
             failures: 0,
             tried: false,
             after: None,

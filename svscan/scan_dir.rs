@@ -1,0 +1,154 @@
+//! The scan directory itself: locked, entered, and followed when its path leads to another one.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock};
+use rustix::io::Errno;
+use servicedir::report::Why;
+
+use crate::message::Message;
+
+/// The scan directory, which is this process's working directory.
+#[derive(Debug)]
+pub(crate) struct ScanDir {
+    given: PathBuf,
+    absolute: PathBuf,
+    held: Held,
+}
+
+/// How long another svscan that was told to leave may take to do so.
+const HANDOVER: Duration = Duration::from_secs(1);
+/// How often that is looked at.
+const HANDOVER_STEP: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
+
+/// Why the scan directory cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unusable {
+    /// Another svscan has it.
+    Taken,
+    /// A system call failed.
+    Failed(Errno),
+}
+
+impl From<Errno> for Unusable {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno)
+    }
+}
+
+/// A directory that is open and locked, with its device and inode.
+#[derive(Debug)]
+struct Held {
+    folder: OwnedFd,
+    device: u64,
+    inode: u64,
+}
+
+impl ScanDir {
+    /// Takes the directory at `given`, and makes it the working directory.
+    ///
+    /// # Errors
+    /// It does not exist, is not a directory, or another svscan has it.
+    pub(crate) fn enter(given: PathBuf) -> Result<Self, Message> {
+        let absolute = std::path::absolute(&given)
+            .map_err(|error| Message::UnableToScan(given.clone(), error.into()))?;
+        let held = take_in_time(&absolute).map_err(|unusable| match unusable {
+            Unusable::Taken => Message::Taken(given.clone()),
+            Unusable::Failed(errno) => Message::UnableToScan(given.clone(), errno.into()),
+        })?;
+        Ok(Self {
+            given,
+            absolute,
+            held,
+        })
+    }
+
+    /// The path that works from everywhere.
+    pub(crate) fn absolute(&self) -> &Path {
+        &self.absolute
+    }
+
+    /// Follows the path when it leads to another directory now. True: it does.
+    ///
+    /// # Errors
+    /// It leads to none, or another svscan has it.
+    pub(crate) fn follow(&mut self) -> Result<bool, Unusable> {
+        let now = rustix::fs::stat(&self.absolute);
+        if now.is_ok_and(|stat| self.held.is(&stat)) {
+            return Ok(false);
+        }
+        self.held = take(&self.absolute)?;
+        Ok(true)
+    }
+
+    /// The names in it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn names(&self) -> Result<Vec<OsString>, Unusable> {
+        let entries = rustix::fs::Dir::read_from(&self.held.folder)?;
+        let names = entries.map(|entry| {
+            let entry = entry?;
+            Ok(OsStr::from_bytes(entry.file_name().to_bytes()).to_os_string())
+        });
+        names.collect()
+    }
+
+    /// The warning that it cannot be used for now.
+    pub(crate) fn away(&self, unusable: Unusable) -> Message {
+        match unusable {
+            Unusable::Taken => Message::AwayTaken(self.given.clone()),
+            Unusable::Failed(errno) => Message::Away(self.given.clone(), Why::from(errno)),
+        }
+    }
+
+    /// The message that it can be used again.
+    pub(crate) fn back(&self) -> Message {
+        Message::Back(self.given.clone())
+    }
+}
+
+impl Held {
+    fn is(&self, stat: &Stat) -> bool {
+        (self.device, self.inode) == (stat.st_dev, stat.st_ino)
+    }
+}
+
+/// Takes a directory; one that is left by another svscan right now is waited for.
+fn take_in_time(path: &Path) -> Result<Held, Unusable> {
+    let deadline = Instant::now() + HANDOVER;
+    loop {
+        match take(path) {
+            Err(Unusable::Taken) if Instant::now() < deadline => {
+                rustix::event::poll(&mut [], Some(&HANDOVER_STEP)).ok();
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Opens, locks and enters a directory. The lock is one of flock(2) on the directory itself, so it
+/// ends with this process and leaves no file.
+fn take(path: &Path) -> Result<Held, Unusable> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(path, flags, Mode::empty())?;
+    // Any other failure is that of a file system without locks, and no reason to run no services.
+    if flock(&folder, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        return Err(Unusable::Taken);
+    }
+    rustix::process::fchdir(&folder)?;
+    let stat = rustix::fs::fstat(&folder)?;
+    Ok(Held {
+        folder,
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
+}

@@ -1,0 +1,5 @@
+//! chpst and daemontools' loaders.
+
+mod faults;
+mod interop;
+mod manual;
