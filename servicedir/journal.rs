@@ -78,7 +78,8 @@ pub struct Entry {
     pub sent: Option<Signal>,
     /// `failed-checks`: this many runs of `check` in a row have failed; the last one ended as `end` says.
     pub failed_checks: Option<u32>,
-    /// `supervise`: this supervise has taken up the service.
+    /// `supervise`: this supervise has taken up the service. With `from`, the journal was ahead of the
+    /// status: the supervise before was killed between the two, and what it had written happens again.
     pub supervise: Option<Pid>,
     /// `adopted`: it found a run of another supervise, and goes on with it.
     pub adopted: bool,

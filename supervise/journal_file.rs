@@ -62,16 +62,15 @@ pub(crate) struct JournalFile {
 }
 
 impl JournalFile {
-    /// Looks for the end of the journal in a state directory; with the number of its last line, 0 for
-    /// none.
-    pub(crate) fn find_end(folder: impl AsFd) -> (Self, u64) {
+    /// Looks for the end of the journal in a state directory; with its last line, if there is one.
+    pub(crate) fn find_end(folder: impl AsFd) -> (Self, Option<Entry>) {
         let folder = folder.as_fd();
         let current = tail(folder, JOURNAL);
         let mut journal = Self::default();
         journal.torn = current.as_ref().is_some_and(|tail| !ends_a_line(tail));
-        let number = |tail: Option<Vec<u8>>| tail.and_then(|tail| last_number(&tail));
-        let last = number(current).or_else(|| number(tail(folder, JOURNAL_OLD)));
-        (journal, last.unwrap_or(0))
+        let entry = |tail: Option<Vec<u8>>| tail.and_then(|tail| last_entry(&tail));
+        let last = entry(current).or_else(|| entry(tail(folder, JOURNAL_OLD)));
+        (journal, last)
     }
 
     /// Appends lines.
@@ -165,11 +164,10 @@ fn ends_a_line(tail: &[u8]) -> bool {
     tail.last().is_none_or(|last| *last == b'\n')
 }
 
-/// The number of the last sound line.
-fn last_number(tail: &[u8]) -> Option<u64> {
+/// The last sound line.
+fn last_entry(tail: &[u8]) -> Option<Entry> {
     let end = memchr::memrchr(b'\n', tail)?;
     tail.get(..end)?
         .rsplit(|byte| *byte == b'\n')
         .find_map(Entry::from_line)
-        .map(|entry| entry.number)
 }

@@ -38,7 +38,7 @@ use servicedir::control::Control;
 use servicedir::options::Options;
 use servicedir::process::{Identity, World};
 use servicedir::signal::Signal;
-use servicedir::status::{End, Want};
+use servicedir::status::{self, End, Want};
 use servicedir::tai64n::Tai64n;
 
 use crate::event::{Action, Event, Job, Moment, Purpose};
@@ -175,7 +175,7 @@ impl Machine {
         let shown = self.shown_state();
         match event {
             Event::Begin { down } => {
-                self.note_supervise(None, now);
+                self.note_supervise(status::State::Stopped, None, now);
                 if !down {
                     self.start(Asked::AtBegin, now);
                 }

@@ -166,7 +166,9 @@ fn enter(dir: PathBuf) -> Result<(StateDir, Launcher), Failure> {
 fn go_on_numbering(supervisor: &mut Supervisor) {
     let (journal, last) = JournalFile::find_end(&supervisor.files);
     supervisor.journal = journal;
-    supervisor.machine.number_after(last);
+    if let Some(last) = last {
+        supervisor.machine.journal_ends(last.number, last.state);
+    }
 }
 
 /// Starts the service, unless it is to be down; or goes on where another supervise was killed, or

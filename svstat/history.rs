@@ -83,11 +83,7 @@ pub(crate) fn run(args: Args, history: History) -> Result<u8, Failure> {
 }
 
 /// Shows new lines as they come, until interrupted.
-fn follow(
-    sources: &mut [Source],
-    watch: &mut JournalWatch,
-    form: &Form,
-) -> Result<(), Failure> {
+fn follow(sources: &mut [Source], watch: &mut JournalWatch, form: &Form) -> Result<(), Failure> {
     loop {
         let changed = watch
             .wait(None)
@@ -218,7 +214,9 @@ impl Form {
         write!(out, " {}: ", servicedir::report::Escaped(&typed)).ok();
         match found {
             Found::Entry(entry) => write!(out, "{}", Words(entry)).ok(),
-            Found::Missed { first, last } => write!(out, "{} missing here", lines(*first, *last)).ok(),
+            Found::Missed { first, last } => {
+                write!(out, "{} missing here", lines(*first, *last)).ok()
+            }
             Found::Restarted => write!(out, "the state directory was made again").ok(),
         };
     }
@@ -257,11 +255,17 @@ fn push_fields(object: &mut Object<'_>, entry: &Entry) {
     text("label", Some(entry.stamp.to_string()));
     text("state", Some(entry.state.name().to_owned()));
     text("from", entry.from.map(|from| from.name().to_owned()));
-    text("command", entry.command.map(|byte| char::from(byte).to_string()));
+    text(
+        "command",
+        entry.command.map(|byte| char::from(byte).to_string()),
+    );
     text("sent", entry.sent.map(|signal| signal.to_string()));
     text("end", entry.end.map(|end| end.to_string()));
     text("next_start", entry.next_start.and_then(json::time));
-    text("reason", Some(entry.reason.clone()).filter(|reason| !reason.is_empty()));
+    text(
+        "reason",
+        Some(entry.reason.clone()).filter(|reason| !reason.is_empty()),
+    );
     let mut plain = |key: &str, value: Option<String>| {
         if value.is_some() {
             object.plain(key, value);
@@ -274,7 +278,10 @@ fn push_fields(object: &mut Object<'_>, entry: &Entry) {
     plain("tries", entry.tries.map(|tries| tries.to_string()));
     plain("ready", entry.ready.map(|yes| yes.to_string()));
     plain("paused", entry.paused.map(|yes| yes.to_string()));
-    plain("failed_checks", entry.failed_checks.map(|count| count.to_string()));
+    plain(
+        "failed_checks",
+        entry.failed_checks.map(|count| count.to_string()),
+    );
     plain("supervise", entry.supervise.map(pid));
     plain("adopted", entry.adopted.then(|| true.to_string()));
     plain("told_to_exit", entry.terminated.then(|| true.to_string()));

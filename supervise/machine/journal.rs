@@ -90,15 +90,18 @@ impl Machine {
         std::mem::take(&mut self.journal.lines)
     }
 
-    /// Goes on numbering after a line that another supervise has written.
-    pub(crate) fn number_after(&mut self, last: u64) {
-        self.journal.number = self.journal.number.max(last);
+    /// The last line of the journal, which another supervise has written.
+    pub(crate) fn journal_ends(&mut self, number: u64, state: status::State) {
+        self.journal.number = number;
+        self.journal.state = state;
     }
 
-    /// The last line was one of this state, so that what changes from now on is a change of it.
+    /// Goes on where the record ends. The journal may be ahead of it: a supervise that was killed after
+    /// it had written a line had not replaced its status yet, and what the line tells happens again.
     pub(super) fn resume_journal(&mut self, record: &status::Record, paused: bool) {
-        self.number_after(record.journal);
-        self.journal.state = record.state;
+        if record.journal >= self.journal.number {
+            self.journal_ends(record.journal, record.state);
+        }
         self.journal.ready = record.ready;
         self.journal.paused = paused;
         if record.options_fault {
@@ -106,10 +109,12 @@ impl Machine {
         }
     }
 
-    /// This supervise takes up the service; `run` is what it adopts.
-    pub(super) fn note_supervise(&mut self, run: Option<Pid>, now: Moment) {
+    /// This supervise takes up the service in this state; `run` is what it adopts.
+    pub(super) fn note_supervise(&mut self, state: status::State, run: Option<Pid>, now: Moment) {
         let supervise = self.history.supervise;
+        let before = std::mem::replace(&mut self.journal.state, state);
         self.journal.push(now.label, |line| {
+            line.from = (state != before).then_some(before);
             line.supervise = Some(supervise);
             line.pid = run;
             line.adopted = run.is_some();

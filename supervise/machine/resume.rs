@@ -25,7 +25,7 @@ impl Machine {
     ) {
         self.resume_journal(record, status.paused);
         let adopted = status.pid.filter(|_| status.phase == Phase::Run);
-        self.note_supervise(adopted, now);
+        self.note_supervise(record.state, adopted, now);
         match options {
             Ok(options) => {
                 self.options = *options;
