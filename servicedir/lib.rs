@@ -20,6 +20,7 @@ pub mod process;
 pub mod reading;
 pub mod report;
 pub mod signal;
+pub mod spool;
 pub mod state_folder;
 pub mod status;
 pub mod supervisor;
