@@ -127,6 +127,12 @@ impl Reporter {
         Self { program }
     }
 
+    /// The program's name.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        self.program
+    }
+
     /// The program cannot go on.
     pub fn fatal(self, message: impl Display) {
         self.line("fatal", message);

@@ -45,6 +45,12 @@ impl Tai64n {
         seconds.saturating_sub(EPOCH)
     }
 
+    /// The Unix time in seconds; negative for a label before 1970.
+    #[must_use]
+    pub fn unix_time(self) -> i64 {
+        self.parts().0.wrapping_sub(EPOCH).cast_signed()
+    }
+
     /// The nanoseconds beside the seconds.
     #[must_use]
     pub fn nanos(self) -> u32 {

@@ -10,6 +10,8 @@ use servicedir::signal::Signal;
 use servicedir::status::End;
 use servicedir::tai64n::Tai64n;
 
+use crate::message::Message;
+
 /// A point in time on both clocks: the monotonic one decides, the wall clock is only written down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Moment {
@@ -113,7 +115,7 @@ pub(crate) enum Action {
         group: bool,
     },
     /// Say a warning.
-    Warn(String),
+    Warn(Message),
     /// Exit; what still runs is left alone.
     Leave,
 }

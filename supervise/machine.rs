@@ -18,17 +18,22 @@
 //! `x` (and TERM to supervise, which is `d` and `x`) makes supervise leave from any state without a
 //! process. A command is never lost: what cannot be done now is kept in the state as what follows.
 
-mod down;
+mod check;
+mod failed_start;
+mod finish;
+mod health;
 mod journal;
 mod notice;
 mod record;
 mod resume;
 mod run;
+mod stages;
 mod start;
+mod stop;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_notify;
+mod throttle;
+mod watchdog;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -42,7 +47,7 @@ use servicedir::status::{self, End, Want};
 use servicedir::tai64n::Tai64n;
 
 use crate::event::{Action, Event, Job, Moment, Purpose};
-use down::{Finish, Next};
+use finish::{Finish, Next};
 use journal::Journal;
 use run::{Run, Then};
 

@@ -1,8 +1,8 @@
 //! The file `config` of a log directory: one setting a line, told by its first character.
 //!
-//! Pure: text in, settings and complaints out. The letters are runit's; `S` and the words that begin
-//! with `f` are this suite's, and runit ignores them. What runit ignores is ignored here too, and
-//! what it reads as zero though no number stands there is a complaint and leaves the default.
+//! Pure: text in, settings and complaints out. The letters are runit's; `S` and the lines that begin
+//! with a word are this suite's, and runit ignores them. A line that runit ignores is a complaint; so
+//! is one that it reads as zero though it has no number, and both leave the default.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,6 +12,9 @@ use crate::select::Rules;
 
 /// The port of syslog, where an address names none.
 const SYSLOG_PORT: u16 = 514;
+
+/// What is expected of a line that nothing else fits.
+const UNKNOWN: &str = "a setting of svlogd(8)";
 
 /// How one log directory is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,8 +39,15 @@ pub(crate) struct Config {
     pub(crate) udp: Option<SocketAddrV4>,
     /// `U`: lines go by UDP only.
     pub(crate) udp_only: bool,
-    /// `full drop`: on a full disk lines are dropped and counted; else reading stops.
+    /// `full drop`: on a full disk lines are dropped and counted, and old files are deleted though they
+    /// wait for the processor; else reading stops.
     pub(crate) drop_when_full: bool,
+    /// `mode`: the mode of files while they are written.
+    pub(crate) mode: u32,
+    /// `group`: the group of files, a name or a number; `None` = as the system gives it.
+    pub(crate) group: Option<String>,
+    /// One file more stays with a processor, as in runit.
+    pub(crate) spare: bool,
 }
 
 impl Default for Config {
@@ -54,6 +64,9 @@ impl Default for Config {
             udp: None,
             udp_only: false,
             drop_when_full: false,
+            mode: 0o644,
+            group: None,
+            spare: true,
         }
     }
 }
@@ -75,6 +88,18 @@ impl fmt::Display for Complaint {
             found,
         } = self;
         write!(out, "line {line}: expected {expected}, found \"{found}\"")
+    }
+}
+
+#[cfg(test)]
+impl Complaint {
+    /// One for the test of the messages.
+    pub(crate) fn sample() -> Self {
+        Self {
+            line: 77,
+            expected: "this",
+            found: "that".into(),
+        }
     }
 }
 
@@ -111,9 +136,23 @@ impl Config {
                 self.udp_only |= *letter == b'U';
             }
             b'p' => self.prefix = rest.to_vec(),
-            b'+' | b'-' | b'e' | b'E' if !rest.is_empty() => self.rules.add(*letter, rest),
-            b'f' if rest.starts_with(b"ull") => self.drop_when_full = full(rest)?,
-            _ => {}
+            b'+' | b'-' | b'e' | b'E' => self.rules.add(*letter, rest),
+            b'#' => {}
+            _ => self.read_word(line)?,
+        }
+        Ok(())
+    }
+
+    /// Reads a line of this suite: a word and a value.
+    fn read_word(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let text = std::str::from_utf8(line).map_err(|_| UNKNOWN)?;
+        let (word, value) = text.trim_end().split_once(' ').ok_or(UNKNOWN)?;
+        let value = value.trim();
+        match word {
+            "full" => self.drop_when_full = full(value)?,
+            "mode" => self.mode = mode(value)?,
+            "group" if !value.is_empty() => self.group = Some(value.to_owned()),
+            _ => return Err(UNKNOWN),
         }
         Ok(())
     }
@@ -177,12 +216,23 @@ fn address(text: &[u8]) -> Result<SocketAddrV4, &'static str> {
     Ok(SocketAddrV4::new(host, port))
 }
 
-/// The rest of the word `full`, and what to do then.
-fn full(rest: &[u8]) -> Result<bool, &'static str> {
-    match rest.trim_ascii() {
-        b"ull drop" => Ok(true),
-        b"ull wait" => Ok(false),
+/// What is done when the disk is full.
+fn full(value: &str) -> Result<bool, &'static str> {
+    match value {
+        "drop" => Ok(true),
+        "wait" => Ok(false),
         _ => Err("\"full drop\" or \"full wait\""),
+    }
+}
+
+/// A file's mode, in octal; svlogd itself must be able to read and write.
+fn mode(value: &str) -> Result<u32, &'static str> {
+    const EXPECTED: &str = "an octal mode from 0600 to 0666, as in \"mode 0640\"";
+    let mode = u32::from_str_radix(value, 8).map_err(|_| EXPECTED)?;
+    if mode & !0o066 == 0o600 {
+        Ok(mode)
+    } else {
+        Err(EXPECTED)
     }
 }
 
@@ -238,8 +288,27 @@ mod tests {
     }
 
     #[test]
-    fn what_runit_ignores_is_ignored() {
-        assert_eq!(good(" s500\nfoo\nxyz\n+\ne\n"), Config::default());
+    fn a_line_that_runit_ignores_is_named_and_changes_nothing() {
+        let (config, complaints) = Config::parse(b" s500\nfoo\nxyz\ngroup\n# s3\n\xff\n");
+        assert_eq!(config, Config::default());
+        let lines: Vec<usize> = complaints.iter().map(|complaint| complaint.line).collect();
+        assert_eq!(lines, [1, 2, 3, 4, 6]);
+    }
+
+    #[test]
+    fn an_empty_pattern_is_a_pattern() {
+        assert!(!good("-\n").rules.select(b"").log);
+        assert!(good("-*\n+\n").rules.select(b"").log);
+    }
+
+    #[test]
+    fn mode_and_group_are_those_of_files() {
+        let config = good("mode 0640\ngroup adm\n");
+        assert_eq!((config.mode, config.group.as_deref()), (0o640, Some("adm")));
+        for wrong in ["0644x", "0444", "0755", "1644", "9", "640 adm"] {
+            let (config, complaints) = Config::parse(format!("mode {wrong}").as_bytes());
+            assert_eq!((config.mode, complaints.len()), (0o644, 1), "{wrong}");
+        }
     }
 
     proptest! {

@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 use memchr::memchr_iter;
 use servicedir::signal::Signal;
 
+use crate::config::Config;
+use crate::current::Current;
 use crate::line::{Layout, Lines, Output, Stamp};
-use crate::store::{Current, Fault};
-use crate::trouble::Trouble;
+use crate::message::{Fault, Message};
+use crate::retry::Retry;
+use crate::settings::Settings;
 use crate::udp::Udp;
-use crate::writer::{Settings, Writer};
+use crate::writer::Writer;
 
 /// How long after a write it is looked whether the directory is still there.
 const CHECK_WAIT: Duration = Duration::from_secs(1);
@@ -41,6 +44,8 @@ pub(crate) struct Shared {
 pub(crate) struct Directory {
     path: PathBuf,
     settings: Settings,
+    /// What stands in for the file `config`.
+    given: Option<Config>,
     writer: Option<Writer>,
     lines: Lines,
     /// How much of the input that is being fed is done.
@@ -51,54 +56,59 @@ pub(crate) struct Directory {
     replay: Option<(Current, u64)>,
     /// How many lines were dropped because the disk was full.
     dropped: Option<u64>,
-    missing: Trouble,
+    missing: Retry,
     check: Option<Instant>,
 }
 
 impl Directory {
-    /// A directory that is not open yet.
-    pub(crate) fn new(path: PathBuf, settings: Settings) -> Self {
+    /// A directory that is not open yet, kept as its file `config` says, or as `given`.
+    pub(crate) fn new(path: PathBuf, settings: Settings, given: Option<Config>) -> Self {
         Self {
             path,
             settings,
+            given,
             writer: None,
             lines: Lines::new(),
             cursor: 0,
             pending: Vec::new(),
             replay: None,
             dropped: None,
-            missing: Trouble::new(GONE_WAIT, GONE_WAIT),
+            missing: Retry::new(GONE_WAIT, GONE_WAIT),
             check: None,
         }
     }
 
-    /// Opens the directory; where that fails, says so once and tries again later.
-    pub(crate) fn open(&mut self, now: Instant) -> bool {
-        match Writer::open(&self.path, self.settings, now) {
-            Ok(writer) => {
-                self.writer = Some(writer);
-                self.is_back();
-                true
-            }
-            Err(fault) => {
-                self.is_missing(&fault, now);
-                false
-            }
+    /// Opens the directory; where that fails, reports it once and tries again later.
+    fn open(&mut self, now: Instant) {
+        let opened = self.try_to_open(now);
+        self.report(opened, now);
+    }
+
+    /// Opens the directory.
+    pub(crate) fn try_to_open(&mut self, now: Instant) -> Result<(), Fault> {
+        let writer = Writer::open(&self.path, self.settings, self.given.as_ref(), now)?;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// Reports that the directory was opened after it had not been, or why it was not.
+    pub(crate) fn report(&mut self, opened: Result<(), Fault>, now: Instant) {
+        match opened {
+            Ok(()) => self.is_back(),
+            Err(fault) => self.is_missing(fault, now),
         }
     }
 
-    fn is_missing(&mut self, fault: &Fault, now: Instant) {
-        if let Some(news) = self.missing.failed(fault.to_string(), now) {
-            self.settings.report.warning(news);
+    fn is_missing(&mut self, fault: Fault, now: Instant) {
+        if let Some(message) = self.missing.failed(Message::Unable(fault), now) {
+            self.settings.report.warning(message);
         }
     }
 
     fn is_back(&mut self) {
         if self.missing.over() {
-            let path = self.path.display();
-            self.settings
-                .report
-                .info(format_args!("log directory is back: {path}"));
+            let message = Message::Usable(self.path.clone());
+            self.settings.report.info(message);
         }
     }
 
@@ -186,7 +196,7 @@ impl Directory {
         if self.dropped.is_some() {
             return true;
         }
-        if writer.full.waits(now) {
+        if writer.is_blocked(now) {
             return false;
         }
         loop {
@@ -225,16 +235,14 @@ impl Directory {
         let (Some(count), Some(writer)) = (self.dropped, &mut self.writer) else {
             return;
         };
-        if writer.full.waits(now) {
+        if writer.is_blocked(now) {
             return;
         }
         let cut = u64::from(self.lines.is_passing());
         let begin = if writer.ends_line() { "" } else { "\n" };
-        let program = "svlogd: warning";
-        let report = format!(
-            "{begin}{program}: {} lines dropped: unable to write\n",
-            count + cut
-        );
+        let program = self.settings.report.program();
+        let message = Message::Dropped(count + cut);
+        let report = format!("{begin}{program}: warning: {message}\n");
         if writer.append(&self.path, report.as_bytes(), now) == report.len() {
             self.dropped = None;
             self.lines.cut();
@@ -278,11 +286,9 @@ impl Directory {
         };
         let lost = self.pending.len() + unread.saturating_sub(self.cursor);
         if lost > 0 || self.dropped.is_some() || self.replay.is_some() {
-            let path = self.path.display();
             let lines = self.dropped.unwrap_or(0);
-            self.settings.report.warning(format_args!(
-                "leaving {path}: {lines} lines and {lost} bytes are not written"
-            ));
+            let message = Message::Leaving(self.path.clone(), lines, lost);
+            self.settings.report.warning(message);
             return false;
         }
         writer.close(&self.path);
@@ -303,8 +309,8 @@ impl Directory {
         let Some(writer) = self.writer.as_mut().filter(|writer| !writer.gone) else {
             return;
         };
-        if let Err(fault) = writer.reopen(&self.path, now) {
-            self.is_missing(&fault, now);
+        if let Err(fault) = writer.reopen(&self.path, self.given.as_ref(), now) {
+            self.is_missing(fault, now);
         }
     }
 
@@ -339,7 +345,7 @@ impl Directory {
         let is_here = matches!(at, Ok(true));
         let old = match at {
             Ok(true) => writer.replace_current(&self.path, now),
-            Ok(false) => Writer::open(&self.path, self.settings, now)
+            Ok(false) => Writer::open(&self.path, self.settings, self.given.as_ref(), now)
                 .map(|new| std::mem::replace(writer, new).into_current()),
             Err(fault) => Err(fault),
         };
@@ -349,7 +355,7 @@ impl Directory {
                 // what cannot be written waits, as on a full disk.
                 writer.gone = !is_here;
                 self.check = Some(now + GONE_WAIT);
-                self.is_missing(&fault, now);
+                self.is_missing(fault, now);
             }
             Ok(old) => {
                 self.is_back();
@@ -403,7 +409,16 @@ impl Directory {
 
     /// Whether a child works for it.
     pub(crate) fn is_busy(&self) -> bool {
-        self.writer.as_ref().is_some_and(Writer::is_busy)
+        self.writer
+            .as_ref()
+            .is_some_and(|writer| writer.archive.is_busy())
+    }
+
+    /// The program is to end: no line waits for the processor any more.
+    pub(crate) fn leave(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.archive.leave();
+        }
     }
 
     /// The program ends: its children have no time to lose.
@@ -416,7 +431,7 @@ impl Directory {
     /// Sends a signal to its processor.
     pub(crate) fn end_processor(&self, signal: Signal) {
         if let Some(writer) = &self.writer {
-            writer.processor.end(signal);
+            writer.archive.end_processor(signal);
         }
     }
 }

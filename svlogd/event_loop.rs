@@ -1,28 +1,33 @@
-//! The loop: input to the directories, signals and deadlines to whom they concern.
+//! The loop: input, signals and deadlines to the directories.
 //!
-//! A turn: deadlines that have passed, signals, then input; nothing is read before what was read is
-//! written.
+//! A turn: deadlines that have passed, signals, then input. Nothing is read before all input that was
+//! read is written.
 
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use servicedir::report::{Failure, Reporter, exit};
+use servicedir::report::{Failure, Why, exit};
 use servicedir::signal::Signal;
 use servicedir::tai64n::Tai64n;
 
 use crate::directory::{Directory, Shared};
 use crate::input::{Input, Waiter};
 use crate::line::{Replacement, Stamp};
+use crate::message::Message;
+use crate::settings::Settings;
 use crate::stamp::Stamper;
 
-/// How much is read at once, in bytes: what a pipe holds.
+/// The most that is read at once, in bytes: a pipe holds no more.
 const BUFFER_SIZE: usize = 64 * 1024;
-/// After TERM, so long the rest of an unfinished line is waited for.
+/// How long after TERM the rest of an unfinished line is waited for.
 const LAST_LINE_WAIT: Duration = Duration::from_millis(200);
 
-/// After TERM, so long running processors are waited for; then they get TERM themselves.
+/// How long after TERM a write that fails is tried again: on a full disk the rest stays unwritten then,
+/// and what was not read stays in the pipe.
+const LAST_WRITE_WAIT: Duration = Duration::from_secs(5);
+/// How long after TERM running processors are waited for; then they get TERM themselves.
 const CHILD_WAIT: Duration = Duration::from_secs(10);
-/// So long one that got TERM is waited for; then it gets KILL. Its file is kept for the next start.
+/// How long one that got TERM is waited for; then it gets KILL. Its file is kept for the next start.
 const LAST_CHILD_WAIT: Duration = Duration::from_secs(1);
 
 /// How far the end is.
@@ -40,8 +45,7 @@ enum Phase {
 
 /// The state of the program.
 pub(crate) struct EventLoop {
-    report: Reporter,
-    verbose: bool,
+    settings: Settings,
     waiter: Waiter,
     directories: Vec<Directory>,
     shared: Shared,
@@ -54,22 +58,21 @@ pub(crate) struct EventLoop {
     /// Whether the input read last ended in mid-line.
     mid_line: bool,
     phase: Phase,
-    terminated: bool,
+    /// TERM came: writes that fail are tried again until then.
+    give_up: Option<Instant>,
 }
 
 impl EventLoop {
     /// A loop over these directories.
     pub(crate) fn new(
-        report: Reporter,
-        verbose: bool,
+        settings: Settings,
         waiter: Waiter,
         directories: Vec<Directory>,
         stamper: Option<Stamper>,
         replacement: Option<Replacement>,
     ) -> Self {
         Self {
-            report,
-            verbose,
+            settings,
             waiter,
             directories,
             shared: Shared::default(),
@@ -80,7 +83,7 @@ impl EventLoop {
             filled: 0,
             mid_line: false,
             phase: Phase::Reading,
-            terminated: false,
+            give_up: None,
         }
     }
 
@@ -89,22 +92,30 @@ impl EventLoop {
         while self.phase != Phase::Ended {
             let now = self.turn();
             let fed = self.feed(now);
-            if !fed && self.terminated {
-                // The disk is full and someone wants the program to end: what cannot be written
-                // stays in the pipe, as far as it was not read.
-                break;
-            }
             if fed {
                 self.read(now)?;
+            } else if self.gives_up(now) {
+                break;
             } else {
-                self.waiter.poll(false, self.deadline(), now);
-                self.signals();
+                self.wait(now);
             }
         }
         self.end()
     }
 
-    /// Deadlines and signals.
+    /// Waits for a signal or a deadline, but not for input.
+    fn wait(&mut self, now: Instant) {
+        let deadline = self.deadline().into_iter().chain(self.give_up).min();
+        self.waiter.poll(false, deadline, now);
+        self.signals();
+    }
+
+    /// Whether TERM came so long ago that the rest stays unwritten.
+    fn gives_up(&self, now: Instant) -> bool {
+        self.give_up.is_some_and(|latest| latest <= now)
+    }
+
+    /// Does what is due.
     fn turn(&mut self) -> Instant {
         let now = Instant::now();
         if self.deadline().is_some_and(|deadline| deadline <= now) {
@@ -122,7 +133,7 @@ impl EventLoop {
             .min()
     }
 
-    /// Gives the input that was read to every directory; says whether all took all of it.
+    /// Gives the input that was read to every directory; returns whether all took all of it.
     fn feed(&mut self, now: Instant) -> bool {
         let input = self.buffer.get(..self.filled).unwrap_or_default();
         let mut fed = true;
@@ -139,7 +150,7 @@ impl EventLoop {
         fed
     }
 
-    /// Writes the lines for stderr. A stderr that takes nothing is no reason to stop logging.
+    /// Writes the lines for stderr. One that takes nothing does not stop the logging.
     fn alert(&mut self) {
         let mut rest = self.shared.stderr.as_slice();
         while !rest.is_empty() {
@@ -166,7 +177,7 @@ impl EventLoop {
             Ok(Input::Woken) => self.signals(),
             Err(errno) => {
                 self.end()?;
-                return Err(Failure::system("unable to read from stdin", errno));
+                return Err(Message::UnableToReadInput(Why::from(errno)).into());
             }
         }
         Ok(())
@@ -215,12 +226,17 @@ impl EventLoop {
             child |= signal == Signal::CHLD;
         });
         let now = Instant::now();
-        for (came, name) in [(hup, "HUP"), (alarm, "ALRM"), (term, "TERM")] {
-            if came && self.verbose {
-                self.report.info(format_args!("{name} received"));
+        let named = [
+            (hup, Signal::HUP),
+            (alarm, Signal::ALRM),
+            (term, Signal::TERM),
+        ];
+        for (_, signal) in named.into_iter().filter(|(came, _)| *came) {
+            if self.settings.verbose {
+                self.settings.report.info(Message::Received(signal));
             }
         }
-        let start_next = !self.terminated && !term;
+        let start_next = self.give_up.is_none() && !term;
         // What was closed in order is not opened again.
         let open = self.phase != Phase::Closed;
         for directory in &mut self.directories {
@@ -233,18 +249,30 @@ impl EventLoop {
             if alarm && open {
                 directory.rotate(now);
             }
-            if term && self.terminated {
+            if term && self.give_up.is_some() {
                 directory.end_processor(Signal::TERM);
+            }
+            if term {
+                directory.leave();
             }
         }
         if term {
-            self.terminated = true;
-            if self.phase == Phase::Reading {
-                self.phase = Phase::Draining {
-                    left: self.waiter.waiting(),
-                    latest: now + LAST_LINE_WAIT,
-                };
-            }
+            self.terminate(now);
+        }
+    }
+
+    /// TERM: the first begins the end, a second one hurries it.
+    fn terminate(&mut self, now: Instant) {
+        let wait = match self.give_up {
+            None => LAST_WRITE_WAIT,
+            Some(_) => Duration::ZERO,
+        };
+        self.give_up = Some(now + wait);
+        if self.phase == Phase::Reading {
+            self.phase = Phase::Draining {
+                left: self.waiter.waiting(),
+                latest: now + LAST_LINE_WAIT,
+            };
         }
     }
 
@@ -266,7 +294,7 @@ impl EventLoop {
         if whole {
             Ok(exit::DONE)
         } else {
-            Err(Failure::new(exit::SYSTEM, "not all lines were written"))
+            Err(Message::NotAllWritten.into())
         }
     }
 
@@ -278,11 +306,10 @@ impl EventLoop {
             for directory in &mut self.directories {
                 flushed &= directory.is_flushed(now);
             }
-            if flushed || self.terminated {
+            if flushed || self.gives_up(now) {
                 return;
             }
-            self.waiter.poll(false, self.deadline(), now);
-            self.signals();
+            self.wait(now);
         }
     }
 
@@ -299,7 +326,7 @@ impl EventLoop {
             if !self.directories.iter().any(Directory::is_busy) {
                 return;
             }
-            if self.terminated && latest.is_none() {
+            if self.give_up.is_some() && latest.is_none() {
                 latest = Some(now + CHILD_WAIT);
             }
             if latest.is_some_and(|latest| latest <= now) {

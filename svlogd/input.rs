@@ -16,7 +16,7 @@ use servicedir::signal::{SelfPipe, Signal};
 
 use crate::wake::Interruptible;
 
-/// The signal of the deadline's timer, which nobody else sends.
+/// The signal of the deadline's timer, which no other part of the system sends.
 const TIMER: NixSignal = NixSignal::SIGVTALRM;
 
 /// What a read brought.
@@ -40,10 +40,11 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// Catches what svlogd obeys.
+    /// Catches the signals that svlogd obeys.
     pub(crate) fn new() -> io::Result<Self> {
         let timer_signal = Signal::from_number(TIMER as i32).ok_or(io::ErrorKind::InvalidInput)?;
         let file_size = Signal::from_number(libc::SIGXFSZ).ok_or(io::ErrorKind::InvalidInput)?;
+        let pipe = Signal::from_number(libc::SIGPIPE).ok_or(io::ErrorKind::InvalidInput)?;
         let caught = [
             Signal::HUP,
             Signal::ALRM,
@@ -51,8 +52,9 @@ impl Waiter {
             Signal::CHLD,
             timer_signal,
         ];
-        // A file that may not grow is a failed write, not the end of the process.
-        let signals = SelfPipe::catching(&[caught.as_slice(), &[file_size]].concat())?;
+        // A file that may not grow, or a stderr without a reader, is a failed write and not the end of
+        // the process. They are caught and not ignored: a processor must not inherit that.
+        let signals = SelfPipe::catching(&[caught.as_slice(), &[file_size, pipe]].concat())?;
         let stdin = Interruptible::new(rustix::stdio::stdin(), &caught)?;
         let event = SigEvent::new(SigevNotify::SigevSignal {
             signal: TIMER,
@@ -91,7 +93,7 @@ impl Waiter {
         }
     }
 
-    /// A read ended without input: because of a signal, or because someone made stdin non-blocking.
+    /// A read ended without input: because of a signal, or because stdin was made non-blocking.
     fn interrupted(&mut self, deadline: Option<Instant>, now: Instant) -> Result<Input, Errno> {
         self.stdin
             .restore()
@@ -101,8 +103,8 @@ impl Waiter {
         Ok(Input::Woken)
     }
 
-    /// Waits until the deadline, a signal, or, if `input`, there is something to read.
-    /// Says whether there is something to read.
+    /// Waits until the deadline, a signal or, if `input`, until stdin has something to read.
+    /// Returns whether it has.
     pub(crate) fn poll(&self, input: bool, deadline: Option<Instant>, now: Instant) -> bool {
         let wait = deadline.map(|deadline| timespec(deadline.saturating_duration_since(now)));
         let signals = PollFd::new(&self.signals, PollFlags::IN);
@@ -124,8 +126,8 @@ impl Waiter {
         }
     }
 
-    /// How many bytes stdin holds, where it is something that is gone once its readers are: a pipe
-    /// or a socket.
+    /// How many bytes stdin holds, if it is a pipe or a socket, whose content its last reader takes
+    /// with it.
     pub(crate) fn waiting(&self) -> usize {
         use rustix::fs::{FileType, fstat};
         let stdin = self.stdin.source();
@@ -139,7 +141,7 @@ impl Waiter {
 
     /// Sets the timer so that it wakes a read at the deadline; false if that has passed.
     ///
-    /// A timer that comes too early wakes for nothing once, and costs less than setting it anew.
+    /// A timer that is set already and fires earlier stays: one wake-up costs less than setting it anew.
     fn arm(&mut self, deadline: Option<Instant>, now: Instant) -> bool {
         let Some(deadline) = deadline else {
             return true;

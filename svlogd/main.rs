@@ -1,18 +1,26 @@
 //! svlogd: stdin to log directories, stamped, selected, rotated.
+#![cfg_attr(not(test), no_main)]
 
+mod access;
+mod archive;
 mod config;
+mod current;
 mod directory;
+mod entry;
 mod event_loop;
 mod input;
 mod limit;
 mod line;
+mod message;
 mod processor;
+mod retry;
 mod rotate;
 mod seal;
 mod select;
+mod settings;
+mod spawn;
 mod stamp;
 mod store;
-mod trouble;
 mod udp;
 mod wake;
 mod writer;
@@ -20,18 +28,18 @@ mod writer;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lexopt::{Arg, Parser, ValueExt};
-use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
+use servicedir::report::{Failure, Reporter, Why, print_help, print_version};
 
 use crate::directory::Directory;
 use crate::event_loop::EventLoop;
 use crate::input::Waiter;
 use crate::line::Replacement;
+use crate::message::{Fault, Message, Reason, Verb};
+use crate::settings::Settings;
 use crate::stamp::{Form, LENGTH, Stamper};
-use crate::writer::Settings;
 
 const REPORT: Reporter = Reporter::new("svlogd");
 
@@ -48,11 +56,11 @@ Writes the lines that it reads from stdin to log directories, which it rotates.
                          the same for CHARS (_ without -r)
   -l, --length LEN       patterns, stderr and UDP see LEN bytes of a line (1000)
   -b, --buffer SIZE      as in runit: must exceed LEN, and has no other effect
-  -v, --verbose          say what is done
-      --help             this text
-      --version          the version
+  -v, --verbose          report each step
+  -h, --help             print this text
+      --version          print the version
 
-What is kept is said by the file DIR/config: see svlogd(8).
+The file DIR/config sets what is kept: see svlogd(8).
 Exit codes: 0 the input has ended, or TERM came; 100 wrong usage; 111 a system
 call failed, or no directory could be opened.
 ";
@@ -61,6 +69,12 @@ call failed, or no directory could be opened.
 const DEFAULT_LEN: usize = 1000;
 /// The default of `-b`, in bytes.
 const DEFAULT_BUFFER: usize = 1024;
+
+/// The mode of a log directory that is made, less the umask.
+const DIR_MODE: u32 = 0o755;
+/// A lock that is held at the start is tried again for this long, and so often.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_STEP: Duration = Duration::from_millis(5);
 
 /// What the command line asks for.
 #[derive(Default)]
@@ -81,12 +95,16 @@ enum Task {
     Log(Options),
 }
 
-fn main() -> ExitCode {
-    REPORT.finish(run())
+/// Runs the program of these arguments, its name first; returns the exit code.
+fn start(arguments: Vec<OsString>) -> u8 {
+    run(arguments).unwrap_or_else(|failure| {
+        REPORT.fatal(&failure);
+        failure.code
+    })
 }
 
-fn run() -> Result<u8, Failure> {
-    match parse(Parser::from_env())? {
+fn run(arguments: Vec<OsString>) -> Result<u8, Failure> {
+    match parse(Parser::from_iter(arguments))? {
         Task::Help => print_help(HELP),
         Task::Version => print_version("svlogd"),
         Task::Log(options) => log(options),
@@ -111,7 +129,7 @@ fn parse(mut arguments: Parser) -> Result<Task, Failure> {
             Arg::Short('l') | Arg::Long("length") => options.len = arguments.value()?.parse()?,
             Arg::Short('b') | Arg::Long("buffer") => options.buffer = arguments.value()?.parse()?,
             Arg::Short('v') | Arg::Long("verbose") => options.verbose = true,
-            Arg::Long("help") => return Ok(Task::Help),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
             Arg::Long("version") => return Ok(Task::Version),
             Arg::Value(directory) => options.directories.push(directory.into()),
             Arg::Short(_) | Arg::Long(_) => return Err(argument.unexpected().into()),
@@ -129,12 +147,10 @@ fn check(mut options: Options) -> Result<Options, Failure> {
         options.buffer = DEFAULT_BUFFER;
     }
     if options.buffer <= options.len {
-        let Options { buffer, len, .. } = options;
-        let message = format!("-b {buffer} must be greater than -l {len}; see --help");
-        return Err(Failure::usage(message));
+        return Err(Message::SmallBuffer(options.buffer, options.len).into());
     }
     if options.directories.is_empty() {
-        return Err(Failure::usage("no log directory given; see --help"));
+        return Err(Message::NoDirectory.into());
     }
     Ok(options)
 }
@@ -142,16 +158,12 @@ fn check(mut options: Options) -> Result<Options, Failure> {
 fn one_byte(text: &OsString) -> Result<u8, Failure> {
     match text.as_bytes() {
         [byte] => Ok(*byte),
-        _ => Err(Failure::usage(format_args!(
-            "-r takes one ASCII character, not \"{}\"",
-            text.display()
-        ))),
+        _ => Err(Message::NotOneCharacter(text.clone()).into()),
     }
 }
 
 fn log(options: Options) -> Result<u8, Failure> {
-    let waiter =
-        Waiter::new().map_err(|error| Failure::system("unable to catch signals", error))?;
+    let waiter = Waiter::new().map_err(|error| Message::UnableToCatchSignals(Why::from(error)))?;
     let stamper = match options.stamps {
         0 => None,
         1 => Some(Stamper::new(Form::Label)),
@@ -160,30 +172,51 @@ fn log(options: Options) -> Result<u8, Failure> {
     };
     let settings = Settings {
         len: options.len,
+        slack: options.len,
         stamp: if stamper.is_some() { LENGTH } else { 0 },
+        dir_mode: DIR_MODE,
         verbose: options.verbose,
         report: REPORT,
     };
     let replacement = (options.replace.is_some() || !options.also.is_empty())
         .then(|| Replacement::new(options.replace.unwrap_or(b'_'), &options.also));
-    let now = Instant::now();
-    let mut directories = Vec::with_capacity(options.directories.len());
+    let mut directories: Vec<Directory> = options
+        .directories
+        .into_iter()
+        .map(|path| Directory::new(path, settings, None))
+        .collect();
+    if !open(&mut directories, &waiter) {
+        return Err(Message::NoneUsable.into());
+    }
+    EventLoop::new(settings, waiter, directories, stamper, replacement).run()
+}
+
+/// Opens the directories; returns whether any could be opened.
+///
+/// A logger that was killed has its lock until the kernel has taken it apart, and its children for as
+/// long as they need to close it. So a lock that is held is tried again for a moment.
+fn open(directories: &mut [Directory], waiter: &Waiter) -> bool {
+    let latest = Instant::now() + LOCK_WAIT;
     let mut opened = false;
-    for path in options.directories {
-        let mut directory = Directory::new(path, settings);
-        opened |= directory.open(now);
-        directories.push(directory);
+    for directory in directories {
+        loop {
+            let now = Instant::now();
+            let outcome = directory.try_to_open(now);
+            let held = matches!(&outcome, Err(fault) if fault.reason == Reason::Held);
+            if held && now < latest {
+                waiter.poll(false, Some(now + LOCK_STEP), now);
+                continue;
+            }
+            opened |= outcome.is_ok();
+            directory.report(outcome, now);
+            break;
+        }
     }
-    if !opened {
-        return Err(Failure::new(exit::SYSTEM, "no log directory can be used"));
-    }
-    EventLoop::new(
-        REPORT,
-        options.verbose,
-        waiter,
-        directories,
-        stamper,
-        replacement,
-    )
-    .run()
+    opened
+}
+
+/// A child of svlogd could not become what it was made for.
+fn report_child_failure(errno: rustix::io::Errno) {
+    let fault = Fault::new(Verb::Execute, spawn::SHELL_PATH, errno);
+    REPORT.warning(Message::Unable(fault));
 }

@@ -3,21 +3,21 @@
 //! Whatever it does (fail, hang, crash, not exist), its file is kept and logging goes on; a failed
 //! one is run again after a wait that grows.
 
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, Signal, kill_process_group};
-use servicedir::report::{Reporter, Why};
-use servicedir::signal::Signal as SignalName;
+use rustix::process::kill_process_group;
+use servicedir::report::Reporter;
+use servicedir::signal::Signal;
 use servicedir::tai64n::Tai64n;
 
+use crate::message::{Deed, End, Fault, Message, Verb};
+use crate::retry::Retry;
 use crate::rotate::{Kind, OldName};
-use crate::store::{Fault, Store};
-use crate::trouble::Trouble;
+use crate::store::Store;
 
 /// A failed processor is run again after this, then after twice as long, and so on.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A processor at work.
 #[derive(Debug)]
 struct Running {
-    child: Child,
+    child: Pid,
     output: OwnedFd,
     label: Tai64n,
 }
@@ -36,7 +36,7 @@ struct Running {
 #[derive(Debug)]
 pub(crate) struct Processor {
     running: Option<Running>,
-    failing: Trouble,
+    failing: Retry,
     report: Reporter,
     verbose: bool,
 }
@@ -46,7 +46,7 @@ impl Processor {
     pub(crate) fn new(report: Reporter, verbose: bool) -> Self {
         Self {
             running: None,
-            failing: Trouble::new(FIRST_WAIT, LONGEST_WAIT),
+            failing: Retry::new(FIRST_WAIT, LONGEST_WAIT),
             report,
             verbose,
         }
@@ -87,7 +87,10 @@ impl Processor {
                 }
                 self.running = running;
             }
-            Err(fault) => self.failed(&fault.to_string(), now),
+            Err(fault) => {
+                let wait = self.failing.next_wait().as_secs();
+                self.failed(Message::ProcessorFault(fault, wait), now);
+            }
         }
     }
 
@@ -103,11 +106,7 @@ impl Processor {
                 continue;
             }
             let running = spawn(store, path, command, name.label)?;
-            if self.verbose {
-                let file = path.join(name.text());
-                self.report
-                    .info(format_args!("processing: {}", file.display()));
-            }
+            self.did(Deed::Processing, path, name);
             return Ok(Some(running));
         }
         Ok(None)
@@ -118,104 +117,87 @@ impl Processor {
         let Some(running) = &mut self.running else {
             return;
         };
-        let status = match running.child.try_wait() {
-            Ok(None) => return,
-            Ok(Some(status)) => Ok(status),
-            Err(error) => Err(Why::from(error)),
+        let end = match waitpid(running.child, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, 0)) => None,
+            Ok(WaitStatus::Exited(_, code)) => Some(End::Exited(code)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Killed(signal as i32)),
+            // It still runs.
+            Ok(_) => return,
+            Err(errno) => Some(End::Unknown(errno.into())),
         };
         let Some(running) = self.running.take() else {
             return;
         };
-        let file = path.join(OldName::new(running.label, Kind::Unprocessed).text());
-        let outcome = match status {
-            Ok(status) if status.success() => store
+        let wait = self.failing.next_wait().as_secs();
+        let unprocessed = OldName::new(running.label, Kind::Unprocessed);
+        let outcome = match end {
+            None => store
                 .accept(path, &running.output, running.label)
-                .map_err(|fault| fault.to_string()),
-            Ok(status) => Err(format!("processor of {}: {}", file.display(), how(status))),
-            Err(why) => Err(format!("unable to wait for processor: {why}")),
+                .map_err(|fault| Message::ProcessorFault(fault, wait)),
+            Some(end) => {
+                let file = path.join(unprocessed.text());
+                Err(Message::ProcessorFailed(file, end, wait))
+            }
         };
         match outcome {
             Ok(()) => {
                 self.failing.over();
-                if self.verbose {
-                    let file = path.join(OldName::new(running.label, Kind::Saved).text());
-                    self.report
-                        .info(format_args!("processed: {}", file.display()));
-                }
+                let saved = OldName::new(running.label, Kind::Saved);
+                self.did(Deed::Processed, path, saved);
             }
             Err(message) => {
                 let output = OldName::new(running.label, Kind::Processing);
-                // What is left of it would be deleted at the next start, or by the next try.
+                // If this fails, the next try or the next start deletes it.
                 drop(store.delete(path, output));
-                self.failed(&message, now);
+                self.failed(message, now);
             }
         }
     }
 
     /// Sends a signal to a processor that is waited for, and to what it started.
-    pub(crate) fn end(&self, signal: SignalName) {
+    pub(crate) fn end(&self, signal: Signal) {
         let Some(running) = &self.running else {
             return;
         };
-        if let Some(pid) = i32::try_from(running.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-        {
-            // A failure means that it has just ended, which is what was asked for.
-            let signal = if signal == SignalName::KILL {
-                Signal::KILL
-            } else {
-                Signal::TERM
-            };
-            kill_process_group(pid, signal).ok();
+        let signal = if signal == Signal::KILL {
+            rustix::process::Signal::KILL
+        } else {
+            rustix::process::Signal::TERM
+        };
+        if let Some(group) = rustix::process::Pid::from_raw(running.child.as_raw()) {
+            // It fails where the processor has just ended, or has not made its group yet: it is sent
+            // again, or the processor is killed, a second later.
+            kill_process_group(group, signal).ok();
         }
     }
 
-    fn failed(&mut self, message: &str, now: Instant) {
-        let wait = self.failing.next_wait().as_secs();
-        let message = format!("{message}; next try in {wait} s");
-        if let Some(news) = self.failing.failed(message, now) {
-            self.report.warning(news);
+    fn did(&self, deed: Deed, path: &Path, name: OldName) {
+        if self.verbose {
+            let file = path.join(name.text());
+            self.report.info(Message::Did(deed, file, String::new()));
+        }
+    }
+
+    fn failed(&mut self, message: Message, now: Instant) {
+        if let Some(message) = self.failing.failed(message, now) {
+            self.report.warning(message);
         }
     }
 }
 
-/// `sh -c command`: stdin the old file, stdout its replacement, descriptor 4 `state`, 5 `newstate`.
+/// `sh -c command` on the old file of that label.
 fn spawn(store: &Store, path: &Path, command: &[u8], label: Tai64n) -> Result<Running, Fault> {
-    store.ensure_state(path)?;
-    let input = store.open_old(path, OldName::new(label, Kind::Unprocessed))?;
-    let output = store.create_output(path, OldName::new(label, Kind::Processing))?;
-    let stdout = output.try_clone().map_err(|error| cannot(path, error))?;
-    // The shell opens the two descriptors itself: passing them on would take unsafe code here.
-    let mut script = b"exec 4<state 5>newstate || exit 111\n".to_vec();
-    script.extend_from_slice(command);
-    let child = Command::new("/bin/sh")
-        .arg("-c")
-        .arg(std::ffi::OsStr::from_bytes(&script))
-        .current_dir(path)
-        .stdin(input)
-        .stdout(stdout)
-        .process_group(0)
-        .spawn()
-        .map_err(|error| cannot(path, error))?;
+    let files = store.processor_files(path, label)?;
+    let child = crate::spawn::spawn(store.dir(), command, &files).map_err(|errno| {
+        Fault::new(
+            Verb::Process,
+            OldName::new(label, Kind::Unprocessed).at(path),
+            errno,
+        )
+    })?;
     Ok(Running {
         child,
-        output,
+        output: files.output,
         label,
     })
-}
-
-fn cannot(path: &Path, error: std::io::Error) -> Fault {
-    Fault {
-        what: format!("unable to run the processor of {}", path.display()),
-        why: error.into(),
-    }
-}
-
-/// How a processor failed, in words.
-fn how(status: ExitStatus) -> String {
-    match status.signal().and_then(SignalName::from_number) {
-        Some(signal) => format!("killed by {signal}"),
-        None => format!("exited {}", status.code().unwrap_or(-1)),
-    }
 }

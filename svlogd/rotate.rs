@@ -13,7 +13,22 @@
 //!
 //! With a processor every `@….u` is fed to it.
 
+use std::path::{Path, PathBuf};
+
 use servicedir::tai64n::Tai64n;
+
+/// Old files have labels of 1970 to 2514, in Unix seconds. A stray file with a later one is not
+/// svlogd's: counted as the newest, it would give all later files labels of a time that never comes,
+/// and one at the end of the range could not be followed at all.
+const LAST_SECOND: u64 = 1 << 34;
+/// Within those, a label beyond 2242 is not taken for the newest.
+const LAST_NEWEST: u64 = 1 << 33;
+
+fn is_plausible(label: Tai64n) -> bool {
+    let [a, b, c, d, e, f, g, h, ..] = label.0;
+    let seconds = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    seconds >= 1 << 62 && label.unix_seconds() < LAST_SECOND && label.nanos() < 1_000_000_000
+}
 
 /// One step of a rotation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,9 +93,15 @@ impl OldName {
             b".t" => Kind::Processing,
             _ => return None,
         };
-        let parsed = Self::new(Tai64n::from_hex(label)?, kind);
+        let label = Tai64n::from_hex(label).filter(|label| is_plausible(*label))?;
+        let parsed = Self::new(label, kind);
         // Upper-case digits are no name of ours: it could not be found again by its label.
         (parsed.text().as_bytes() == name).then_some(parsed)
+    }
+
+    /// The file's path in this directory.
+    pub(crate) fn at(self, dir: &Path) -> PathBuf {
+        dir.join(self.text())
     }
 
     /// The name as text.
@@ -97,7 +118,7 @@ impl OldName {
 /// A label for a new file: the time now, but later than every file that is there, so that the order
 /// of names is the order of writing even when the clock was set back.
 pub(crate) fn label_after(newest: Tai64n, now: Tai64n) -> Tai64n {
-    if now > newest {
+    if now > newest || newest.unix_seconds() >= LAST_NEWEST {
         return now;
     }
     match newest.nanos() {
@@ -166,14 +187,18 @@ mod tests {
 
     #[test]
     fn a_name_is_27_characters_and_nothing_else_is_one() {
-        let name = OldName::new(Tai64n::from_unix(0, 0), Kind::Unprocessed);
-        assert_eq!(name.text(), "@400000000000000a00000000.u");
+        let name = OldName::new(Tai64n::from_unix(1, 0), Kind::Unprocessed);
+        assert_eq!(name.text(), "@400000000000000b00000000.u");
         assert_eq!(OldName::parse(name.text().as_bytes()), Some(name));
         for other in [
             "current",
             "@.s",
-            "@400000000000000a00000000.x",
-            "@400000000000000a00000000.s~",
+            "@400000000000000b00000000.x",
+            "@400000000000000b00000000.s~",
+            "@ffffffffffffffffffffffff.s",
+            "@7fffffffffffffff3b9ac9ff.s",
+            "@00000000000000000000000b.s",
+            "@400000000000000bffffffff.s",
         ] {
             assert_eq!(OldName::parse(other.as_bytes()), None);
         }

@@ -14,7 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use servicedir::tai64n::Tai64n;
 
-use crate::store::{is_deleted, is_marked, mark};
+use crate::current::{is_deleted, is_marked, mark};
 
 /// So many files may wait for the disk; beyond that, logging waits for it.
 const MOST_WAITING: usize = 16;

@@ -1,90 +1,28 @@
-//! The files of one log directory: its lock, `current`, and the old files. Each call does one thing
-//! to the disk and says what failed; what to do about it is decided in `directory.rs`.
+//! The files of one log directory by their names: its lock, `config`, `current`, the old files. Each
+//! call does one thing to the disk and returns what failed; `directory.rs` decides what follows.
 
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, fchmod, flock, fstat,
-    fsync, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, FlockOperation, OFlags, RenameFlags, flock, renameat, renameat_with, statat,
+    unlinkat,
 };
-use rustix::io::Errno;
-use servicedir::report::Why;
+use rustix::io::{Errno, retry_on_intr};
 use servicedir::tai64n::Tai64n;
 
+use crate::access::{create_file, is_file, open_dir, open_file};
+use crate::current::{Access, Current, Identity, is_done, mark};
+use crate::message::{Fault, Reason, Verb};
 use crate::rotate::{Kind, OldFile, OldName, label_after};
 
-/// `current` while it is written.
-const OPEN_MODE: u32 = 0o644;
-/// A file that was brought to the disk whole.
-const DONE_MODE: u32 = 0o744;
-/// The bit of it that says so.
-const DONE_BIT: u32 = 0o100;
-/// A `config` beyond this size in bytes is none.
-const CONFIG_MAX: u64 = 1 << 20;
-
-/// What could not be done to which file.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Fault {
-    /// `unable to open web/log/current`.
-    pub(crate) what: String,
-    /// The errno.
-    pub(crate) why: Why,
-}
-
-impl Fault {
-    fn new(verb: &str, path: &Path, name: &str, errno: impl Into<Why>) -> Self {
-        let path = if name.is_empty() {
-            path.display().to_string()
-        } else {
-            path.join(name).display().to_string()
-        };
-        Self {
-            what: format!("unable to {verb} {path}"),
-            why: errno.into(),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.what, self.why)
-    }
-}
-
-/// One file for ever: its device and inode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl From<&Stat> for Identity {
-    fn from(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-        }
-    }
-}
-
-/// The open `current` of a directory.
-#[derive(Debug)]
-pub(crate) struct Current {
-    file: OwnedFd,
-    identity: Identity,
-    /// Its size in bytes.
-    pub(crate) size: u64,
-    /// Whether its last byte is a newline, or it is empty.
-    pub(crate) ends_line: bool,
-}
+/// The longest `config` in bytes: a longer one is a mistake or an attack.
+const CONFIG_MAX: usize = 1 << 20;
 
 /// What happened to `current` when it was opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Opened {
-    /// It was not there, or is empty.
+    /// It did not exist, or is empty.
     New,
     /// It goes on.
     Appended,
@@ -100,38 +38,47 @@ pub(crate) struct Store {
     _lock: OwnedFd,
     identity: Identity,
     newest: Tai64n,
+    /// Mode and group of new files.
+    pub(crate) access: Access,
 }
 
 impl Store {
-    /// Opens and locks the directory.
-    pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
-        let (dir, identity) = open_dir(path)?;
-        let lock = take_lock(path, &dir)?;
+    /// Opens and locks the directory; one whose parent exists is made with this mode.
+    pub(crate) fn open(path: &Path, mode: u32) -> Result<Self, Fault> {
+        let (dir, stat) =
+            open_dir(path, mode).map_err(|reason| Fault::new(Verb::Open, path, reason))?;
+        let lock = take_lock(&dir).map_err(|reason| Fault::new(Verb::Lock, path, reason))?;
         let mut store = Self {
             dir,
             _lock: lock,
-            identity,
+            identity: Identity::from(&stat),
             newest: Tai64n::default(),
+            access: Access::default(),
         };
-        store.look(path)?;
+        store.clean(path)?;
         Ok(store)
+    }
+
+    /// The directory itself.
+    pub(crate) fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 
     /// Whether `path` still leads to this directory.
     pub(crate) fn is_at(&self, path: &Path) -> Result<bool, Fault> {
         statat(CWD, path, AtFlags::empty())
             .map(|stat| Identity::from(&stat) == self.identity)
-            .map_err(|errno| Fault::new("open", path, "", errno))
+            .map_err(|errno| Fault::new(Verb::Open, path, errno))
     }
 
     /// Whether `path` still leads to this directory, and in it to this `current`.
     pub(crate) fn leads_to(&self, path: &Path, current: &Current) -> bool {
-        statat(CWD, path.join("current"), AtFlags::SYMLINK_NOFOLLOW)
+        statat(CWD, path.join("current"), AtFlags::empty())
             .is_ok_and(|stat| Identity::from(&stat) == current.identity)
     }
 
-    /// Deletes what processors left half-done, and learns the newest label.
-    fn look(&mut self, path: &Path) -> Result<(), Fault> {
+    /// Deletes the unfinished output of processors, and learns the newest label.
+    fn clean(&mut self, path: &Path) -> Result<(), Fault> {
         for name in self.names(path)? {
             self.newest = self.newest.max(name.label);
             if name.kind == Kind::Processing {
@@ -141,83 +88,82 @@ impl Store {
         Ok(())
     }
 
-    /// The text of `config`; `None` where there is none.
-    pub(crate) fn config(&self, path: &Path) -> Result<Option<Vec<u8>>, Fault> {
-        let fault = |why: Why| Fault::new("read", path, "config", why);
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.dir, "config", flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(fault(errno.into())),
+    /// The text of `config` and its owner; `None` where it does not exist.
+    pub(crate) fn config(&self, path: &Path) -> Result<Option<(Vec<u8>, u32)>, Fault> {
+        let fault = |reason| Fault::new(Verb::Read, path.join("config"), reason);
+        let dir = self.dir.as_fd();
+        let (file, stat) = match open_file(dir, "config", OFlags::RDONLY, 0) {
+            Err(Reason::Errno(why)) if why.0 == libc::ENOENT => return Ok(None),
+            outcome => outcome.map_err(fault)?,
         };
         let mut text = Vec::new();
-        let mut limited = io::Read::take(std::fs::File::from(file), CONFIG_MAX);
-        match io::Read::read_to_end(&mut limited, &mut text) {
-            Ok(_) => Ok(Some(text)),
-            Err(error) => Err(fault(error.into())),
+        let mut buffer = [0; 4096];
+        loop {
+            let read = retry_on_intr(|| rustix::io::read(&file, &mut buffer))
+                .map_err(|errno| fault(errno.into()))?;
+            text.extend_from_slice(buffer.get(..read).unwrap_or_default());
+            if read == 0 {
+                return Ok(Some((text, stat.st_uid)));
+            }
+            if text.len() > CONFIG_MAX {
+                return Err(fault(Reason::Long(CONFIG_MAX)));
+            }
         }
     }
 
-    /// Opens `current` for going on with it. One that was not closed in order is put aside first.
+    /// Opens `current` and goes on with it. One that was not closed in order is put aside first.
     pub(crate) fn open_current(&mut self, path: &Path) -> Result<(Current, Opened), Fault> {
         let mut opened = Opened::New;
-        match statat(&self.dir, "current", AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if !FileType::from_raw_mode(stat.st_mode).is_file() => {
-                let why = Why(libc::EINVAL);
-                return Err(Fault::new("use as a regular file", path, "current", why));
-            }
-            Ok(stat) if stat.st_size > 0 && stat.st_mode & DONE_BIT == 0 => {
-                opened = Opened::Renamed(self.rename_current(path, Kind::Unprocessed)?);
-            }
-            Ok(stat) if stat.st_size > 0 => opened = Opened::Appended,
-            Ok(_) | Err(_) => {}
+        match open_file(self.dir.as_fd(), "current", OFlags::RDONLY, 0) {
+            Ok((_, stat)) if stat.st_size == 0 => {}
+            Ok((_, stat)) if is_done(&stat) => opened = Opened::Appended,
+            Ok(_) => opened = Opened::Renamed(self.rename_current(path, Kind::Unprocessed)?),
+            Err(Reason::Errno(why)) if why.0 == libc::ENOENT => {}
+            Err(reason) => return Err(Fault::new(Verb::Open, path.join("current"), reason)),
         }
         Ok((self.create_current(path)?, opened))
     }
 
     /// Opens or makes `current`, and gives it the mode of a file that is being written.
     pub(crate) fn create_current(&self, path: &Path) -> Result<Current, Fault> {
-        let fault = |errno: Errno| Fault::new("open", path, "current", errno);
-        let flags = OFlags::RDWR
-            | OFlags::APPEND
-            | OFlags::CREATE
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::CLOEXEC;
-        let file = openat(&self.dir, "current", flags, Mode::from(OPEN_MODE)).map_err(fault)?;
-        fchmod(&file, Mode::from(OPEN_MODE)).map_err(fault)?;
-        let stat = fstat(&file).map_err(fault)?;
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        let mut last = [b'\n'];
-        if size > 0 {
-            rustix::io::pread(&file, &mut last, size - 1).map_err(fault)?;
-        }
-        Ok(Current {
-            file,
-            identity: Identity::from(&stat),
-            size,
-            ends_line: last == [b'\n'],
-        })
+        let fault = |reason| Fault::new(Verb::Open, path.join("current"), reason);
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+        let (file, _) =
+            open_file(self.dir.as_fd(), "current", flags, self.access.mode).map_err(fault)?;
+        self.access
+            .give(&file)
+            .map_err(|errno| fault(errno.into()))?;
+        Current::new(file).map_err(|errno| fault(errno.into()))
     }
 
     /// Gives `current` a name that no file has.
     pub(crate) fn rename_current(&mut self, path: &Path, kind: Kind) -> Result<OldName, Fault> {
+        self.rename_to_old(path, "current", kind)
+    }
+
+    /// Gives a file the name of the newest old file.
+    pub(crate) fn rename_to_old(
+        &mut self,
+        path: &Path,
+        from: &str,
+        kind: Kind,
+    ) -> Result<OldName, Fault> {
         loop {
             let label = label_after(self.newest, Tai64n::now());
             self.newest = label;
             let name = OldName::new(label, kind);
-            match self.rename_to_new("current", &name.text()) {
+            match self.rename_to_new(from, &name.text()) {
                 Ok(()) => return Ok(name),
                 Err(Errno::EXIST) => {}
-                Err(errno) => return Err(Fault::new("rename", path, "current", errno)),
+                Err(errno) => return Err(Fault::new(Verb::Rename, path.join(from), errno)),
             }
         }
     }
 
-    /// Renames, but never over a file that is there.
+    /// Renames, but never over another file.
     fn rename_to_new(&self, from: &str, to: &str) -> Result<(), Errno> {
         match renameat_with(&self.dir, from, &self.dir, to, RenameFlags::NOREPLACE) {
-            // The file system does not know the flag. The directory is locked: looking first is enough.
+            // The file system does not know the flag; the directory is locked, so a look is enough.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 match statat(&self.dir, to, AtFlags::SYMLINK_NOFOLLOW) {
                     Err(Errno::NOENT) => renameat(&self.dir, from, &self.dir, to),
@@ -229,18 +175,22 @@ impl Store {
         }
     }
 
-    /// The old files, the oldest first.
+    /// The old files, the oldest first. Directories, FIFOs and other users' links are not among them.
     pub(crate) fn names(&self, path: &Path) -> Result<Vec<OldName>, Fault> {
-        let fault = |errno: Errno| Fault::new("read", path, "", errno);
+        let fault = |errno: Errno| Fault::new(Verb::Read, path, errno);
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.dir).map_err(fault)? {
-            names.extend(OldName::parse(entry.map_err(fault)?.file_name().to_bytes()));
+            let entry = entry.map_err(fault)?;
+            let name = OldName::parse(entry.file_name().to_bytes());
+            names.extend(
+                name.filter(|name| is_file(self.dir.as_fd(), &name.text(), entry.file_type())),
+            );
         }
         names.sort_unstable_by_key(|name| name.label);
         Ok(names)
     }
 
-    /// The old files that are whole or wait for something, the oldest first; their sizes, if `sizes`.
+    /// The old files that are whole or wait for the processor, the oldest first; their sizes if `sizes`.
     pub(crate) fn old_files(&self, path: &Path, sizes: bool) -> Result<Vec<OldFile>, Fault> {
         let mut names = self.names(path)?;
         names.retain(|name| name.kind != Kind::Processing);
@@ -256,166 +206,121 @@ impl Store {
         Ok(files.collect())
     }
 
-    /// The files not processed that are on the disk, as their mode says.
+    /// The unprocessed files that are on the disk, as their mode says.
     pub(crate) fn marked(&self, path: &Path) -> Result<Vec<Tai64n>, Fault> {
         let mut names = self.names(path)?;
         names.retain(|name| {
             name.kind == Kind::Unprocessed
                 && statat(&self.dir, name.text(), AtFlags::SYMLINK_NOFOLLOW)
-                    .is_ok_and(|stat| stat.st_mode & DONE_BIT != 0)
+                    .is_ok_and(|stat| is_done(&stat))
         });
         Ok(names.into_iter().map(|name| name.label).collect())
     }
 
-    /// An old file is on the disk: it gets its name for good. One that was deleted meanwhile is no fault.
+    /// An old file is on the disk: it gets its last name. One that was deleted meanwhile is not a fault.
     pub(crate) fn save(&self, path: &Path, label: Tai64n) -> Result<(), Fault> {
         let name = |kind| OldName::new(label, kind).text();
         match self.rename_to_new(&name(Kind::Unprocessed), &name(Kind::Saved)) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => {
-                let old = name(Kind::Unprocessed);
-                Err(Fault::new("rename", path, &old, errno))
+                let old = path.join(name(Kind::Unprocessed));
+                Err(Fault::new(Verb::Rename, old, errno))
             }
         }
     }
 
-    /// Whether there is a file of that name.
+    /// Whether a file has that name.
     pub(crate) fn has(&self, name: OldName) -> bool {
         statat(&self.dir, name.text(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
-    /// Deletes an old file. One that is gone already is no fault.
+    /// Deletes an old file. One that is gone already is not a fault.
     pub(crate) fn delete(&self, path: &Path, name: OldName) -> Result<(), Fault> {
         match unlinkat(&self.dir, name.text(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(Fault::new("delete", path, &name.text(), errno)),
+            Err(errno) => Err(Fault::new(Verb::Delete, path.join(name.text()), errno)),
         }
     }
 
-    /// Opens an old file for the processor to read.
-    pub(crate) fn open_old(&self, path: &Path, name: OldName) -> Result<OwnedFd, Fault> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.dir, name.text(), flags, Mode::empty())
-            .map_err(|errno| Fault::new("open", path, &name.text(), errno))
+    /// The descriptors of a processor that works on `label`: the old file and `state` to read, the
+    /// output and `newstate` to write.
+    pub(crate) fn processor_files(
+        &self,
+        path: &Path,
+        label: Tai64n,
+    ) -> Result<ProcessorFiles, Fault> {
+        let unprocessed = OldName::new(label, Kind::Unprocessed).text();
+        let processing = OldName::new(label, Kind::Processing).text();
+        Ok(ProcessorFiles {
+            input: self.open_to_read(path, &unprocessed, false)?,
+            output: self.create(path, &processing)?,
+            state: self.open_to_read(path, "state", true)?,
+            newstate: self.create(path, "newstate")?,
+        })
     }
 
-    /// Makes the file that takes a processor's output.
-    pub(crate) fn create_output(&self, path: &Path, name: OldName) -> Result<OwnedFd, Fault> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.dir, name.text(), flags, Mode::from(OPEN_MODE))
-            .map_err(|errno| Fault::new("create", path, &name.text(), errno))
+    /// Opens a file for reading; makes it, empty, where `create` and it does not exist.
+    fn open_to_read(&self, path: &Path, name: &str, create: bool) -> Result<OwnedFd, Fault> {
+        match open_file(self.dir.as_fd(), name, OFlags::RDONLY, 0) {
+            Ok((file, _)) => Ok(file),
+            Err(Reason::Errno(why)) if create && why.0 == libc::ENOENT => self.create(path, name),
+            Err(reason) => Err(Fault::new(Verb::Open, path.join(name), reason)),
+        }
     }
 
-    /// Makes an empty `state` where there is none.
-    pub(crate) fn ensure_state(&self, path: &Path) -> Result<(), Fault> {
-        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        openat(&self.dir, "state", flags, Mode::from(OPEN_MODE))
-            .map(drop)
-            .map_err(|errno| Fault::new("create", path, "state", errno))
+    /// Makes a new file in the place of any that has the name.
+    fn create(&self, path: &Path, name: &str) -> Result<OwnedFd, Fault> {
+        let fault = |reason| Fault::new(Verb::Create, path.join(name), reason);
+        let file = create_file(self.dir.as_fd(), name, self.access.mode).map_err(fault)?;
+        self.access
+            .give(&file)
+            .map_err(|errno| fault(errno.into()))?;
+        Ok(file)
     }
 
     /// A processor has done its work on `label`: its output becomes the old file.
     ///
-    /// The order is what the next start relies on: once `@….s` is there, `@….u` beside it is done.
+    /// The next start relies on the order: once `@….s` exists, `@….u` beside it is done.
     pub(crate) fn accept(&self, path: &Path, output: &OwnedFd, label: Tai64n) -> Result<(), Fault> {
-        let name = |kind| OldName::new(label, kind).text();
-        mark(output).map_err(|errno| Fault::new("sync", path, &name(Kind::Processing), errno))?;
-        self.rename_to_new(&name(Kind::Processing), &name(Kind::Saved))
-            .map_err(|errno| Fault::new("rename", path, &name(Kind::Processing), errno))?;
+        let processing = OldName::new(label, Kind::Processing).text();
+        let fault = |verb, errno| Fault::new(verb, path.join(&processing), errno);
+        mark(output).map_err(|errno| fault(Verb::Sync, errno))?;
+        let saved = OldName::new(label, Kind::Saved).text();
+        self.rename_to_new(&processing, &saved)
+            .map_err(|errno| fault(Verb::Rename, errno))?;
         self.settle(path, label)
     }
 
-    /// The rest of [`Self::accept`], once `@….s` is there.
+    /// The rest of [`Self::accept`], once `@….s` exists.
     pub(crate) fn settle(&self, path: &Path, label: Tai64n) -> Result<(), Fault> {
         match renameat(&self.dir, "newstate", &self.dir, "state") {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(Fault::new("rename", path, "newstate", errno)),
+            Err(errno) => return Err(Fault::new(Verb::Rename, path.join("newstate"), errno)),
         }
         self.delete(path, OldName::new(label, Kind::Unprocessed))
     }
 }
 
-impl Current {
-    /// Appends; returns how many bytes went.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
-        let done = rustix::io::write(&self.file, bytes)?;
-        self.size = self
-            .size
-            .saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
-        if let Some(last) = done.checked_sub(1).and_then(|at| bytes.get(at)) {
-            self.ends_line = *last == b'\n';
-        }
-        Ok(done)
-    }
-
-    /// Brings the file to the disk and marks it as whole.
-    pub(crate) fn seal(&self) -> Result<(), Errno> {
-        mark(&self.file)
-    }
-
-    /// The open file alone.
-    pub(crate) fn into_file(self) -> OwnedFd {
-        self.file
-    }
-
-    /// Whether the file has no name any more.
-    pub(crate) fn is_deleted(&self) -> bool {
-        is_deleted(&self.file)
-    }
-
-    /// Reads from a place in the file; 0 at its end.
-    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        rustix::io::pread(&self.file, buffer, offset)
-    }
-}
-
-/// Brings a file to the disk and marks it as whole.
-pub(crate) fn mark(file: &OwnedFd) -> Result<(), Errno> {
-    sync(file.as_fd())?;
-    fchmod(file, Mode::from(DONE_MODE))
-}
-
-/// Whether the mode of a file says that it is whole.
-pub(crate) fn is_marked(file: &OwnedFd) -> bool {
-    fstat(file).is_ok_and(|stat| stat.st_mode & DONE_BIT != 0)
-}
-
-/// Whether a file has no name any more.
-pub(crate) fn is_deleted(file: &OwnedFd) -> bool {
-    fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
-}
-
-/// fsync(2), which some file systems and special files do not know.
-fn sync(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    match fsync(file) {
-        Err(Errno::INVAL | Errno::ROFS) => Ok(()),
-        outcome => outcome,
-    }
-}
-
-fn open_dir(path: &Path) -> Result<(OwnedFd, Identity), Fault> {
-    let fault = |errno: Errno| Fault::new("open", path, "", errno);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let dir = openat(CWD, path, flags, Mode::empty()).map_err(fault)?;
-    let identity = Identity::from(&fstat(&dir).map_err(fault)?);
-    Ok((dir, identity))
+/// What a processor reads and writes.
+#[derive(Debug)]
+pub(crate) struct ProcessorFiles {
+    /// Its standard input, `@….u`.
+    pub(crate) input: OwnedFd,
+    /// Its standard output, `@….t`.
+    pub(crate) output: OwnedFd,
+    /// Its descriptor 4.
+    pub(crate) state: OwnedFd,
+    /// Its descriptor 5.
+    pub(crate) newstate: OwnedFd,
 }
 
 /// Takes the lock as runit and multilog take it: flock(2) on the file `lock`.
-fn take_lock(path: &Path, dir: &OwnedFd) -> Result<OwnedFd, Fault> {
-    let fault = |errno: Errno| Fault::new("lock", path, "", errno);
-    let flags = OFlags::WRONLY
-        | OFlags::CREATE
-        | OFlags::APPEND
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::CLOEXEC;
-    let lock = openat(dir, "lock", flags, Mode::from(0o600)).map_err(fault)?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+fn take_lock(dir: &OwnedFd) -> Result<OwnedFd, Reason> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+    let (lock, _) = open_file(dir.as_fd(), "lock", flags, 0o600)?;
+    match retry_on_intr(|| flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(lock),
-        // "Try again" would not say that another logger has it.
-        Err(Errno::WOULDBLOCK) => Err(fault(Errno::BUSY)),
-        Err(errno) => Err(fault(errno)),
+        Err(Errno::WOULDBLOCK) => Err(Reason::Held),
+        Err(errno) => Err(errno.into()),
     }
 }

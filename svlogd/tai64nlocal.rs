@@ -2,14 +2,16 @@
 #![forbid(unsafe_code)]
 
 use std::env;
-use std::fs;
+use std::fmt;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use lexopt::{Arg, Parser};
-use servicedir::report::{Failure, Reporter, exit, print_help, print_version};
+use servicedir::report::{Failure, Reporter, Why, exit, print_help, print_version};
 use servicedir::tai64n::Tai64n;
-use tz::{DateTime, LocalTimeType, TimeZone};
+use servicedir::trust;
+use tz::{DateTime, LocalTimeType, TimeZone, TimeZoneSettings};
 
 const REPORT: Reporter = Reporter::new("tai64nlocal");
 
@@ -20,8 +22,8 @@ Copies stdin to stdout; a TAI64N label at the beginning of a line becomes local
 time, 2026-11-21 12:34:56.789012345. The time zone is that of the environment
 variable TZ, or else of /etc/localtime.
 
-      --help     this text
-      --version  the version
+  -h, --help     print this text
+      --version  print the version
 
 Exit codes: 0 done, 100 wrong usage, 111 a system call failed.
 ";
@@ -32,6 +34,28 @@ const LABEL: usize = 25;
 const BUFFER: usize = 64 * 1024;
 /// The time zone where TZ names none.
 const LOCALTIME: &str = "/etc/localtime";
+/// The longest file of a time zone, in bytes; those of the system have a few thousand.
+const ZONE_MAX: usize = 256 * 1024;
+/// When summer time is where TZ does not tell: the rule of the C library, that of the United States.
+const DEFAULT_RULE: &str = ",M3.2.0,M11.1.0";
+
+/// Everything that tai64nlocal writes to standard error.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Message {
+    /// Warning: TZ names no time zone.
+    NoZone(String),
+    /// Fatal: the input or the output failed.
+    UnableToCopy(Why),
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoZone(name) => write!(out, "TZ={name} is not a time zone; using UTC"),
+            Self::UnableToCopy(why) => write!(out, "unable to copy stdin to stdout: {why}"),
+        }
+    }
+}
 
 fn main() -> ExitCode {
     REPORT.finish(run())
@@ -41,7 +65,7 @@ fn run() -> Result<u8, Failure> {
     let mut arguments = Parser::from_env();
     if let Some(argument) = arguments.next()? {
         return match argument {
-            Arg::Long("help") => print_help(HELP),
+            Arg::Short('h') | Arg::Long("help") => print_help(HELP),
             Arg::Long("version") => print_version("tai64nlocal"),
             Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => Err(argument.unexpected().into()),
         };
@@ -52,28 +76,49 @@ fn run() -> Result<u8, Failure> {
     match copy(input, output, &zone) {
         Ok(()) => Ok(exit::DONE),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit::DONE),
-        Err(error) => Err(Failure::system("unable to copy stdin to stdout", error)),
+        Err(error) => Err(Failure::new(
+            exit::SYSTEM,
+            Message::UnableToCopy(Why::from(error)),
+        )),
     }
 }
 
-/// The zone that TZ names, else the one of the machine; UTC where there is none.
+/// The zone that TZ names, else the one of the machine; UTC where neither is one.
 fn time_zone() -> TimeZone {
-    match env::var("TZ") {
-        Ok(name) if name.is_empty() => TimeZone::utc(),
-        Ok(name) => TimeZone::from_posix_tz(&name).unwrap_or_else(|error| {
-            REPORT.warning(format_args!(
-                "unable to read time zone {name}, UTC is used: {error}"
-            ));
-            TimeZone::utc()
-        }),
-        Err(_) => fs::read(LOCALTIME)
-            .ok()
-            .and_then(|data| TimeZone::from_tz_data(&data).ok())
-            .unwrap_or_else(TimeZone::utc),
+    match env::var_os("TZ") {
+        Some(name) if name.is_empty() => TimeZone::utc(),
+        Some(name) => {
+            let name = name.to_string_lossy();
+            zone_named(&name).unwrap_or_else(|| {
+                REPORT.warning(Message::NoZone(name.into_owned()));
+                TimeZone::utc()
+            })
+        }
+        None => zone_in(LOCALTIME).unwrap_or_else(TimeZone::utc),
     }
 }
 
-/// Copies line by line. What is complete is written before more is waited for, so that the output
+/// The zone of a file's path, of a name below the system's zones, or of a rule, as the C library reads
+/// TZ. A rule that names a summer time without saying when it is (`CET-1CEST`) gets the default.
+fn zone_named(name: &str) -> Option<TimeZone> {
+    let settings = TimeZoneSettings::new(TimeZoneSettings::DEFAULT_DIRECTORIES, read_zone);
+    settings
+        .parse_posix_tz(name)
+        .or_else(|_| settings.parse_posix_tz(&format!("{name}{DEFAULT_RULE}")))
+        .ok()
+}
+
+/// The zone of a file.
+fn zone_in(path: &str) -> Option<TimeZone> {
+    TimeZone::from_tz_data(&read_zone(path).ok()?).ok()
+}
+
+/// Reads a file, if it is a regular one: TZ may name any.
+fn read_zone(path: &str) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(trust::read(Path::new(path), ZONE_MAX)?)
+}
+
+/// Copies line by line. Complete lines are written before more is waited for, so that a growing log
 /// can be followed.
 fn copy(mut input: impl BufRead, mut output: impl Write, zone: &TimeZone) -> io::Result<()> {
     let mut head = Vec::with_capacity(LABEL);
@@ -111,7 +156,7 @@ fn copy(mut input: impl BufRead, mut output: impl Write, zone: &TimeZone) -> io:
             output.write_all(&head)?;
             return output.flush();
         }
-        // Nobody knows when more comes.
+        // More may come much later.
         output.flush()?;
     }
 }
@@ -136,8 +181,8 @@ fn write_head(output: &mut impl Write, head: &[u8], zone: &TimeZone) -> io::Resu
 
 /// The local time of a label; `None` for one that no calendar holds.
 fn local_time(label: Tai64n, zone: &TimeZone) -> Option<DateTime> {
-    let seconds = i64::try_from(label.unix_seconds()).ok()?;
-    // Beyond the rules that the zone's file holds it is better to say UTC than nothing.
+    let seconds = label.unix_time();
+    // Beyond the rules that the zone's file holds, UTC is better than nothing.
     let utc = LocalTimeType::utc();
     let kind = zone.find_local_time_type(seconds).unwrap_or(&utc);
     DateTime::from_timespec_and_local(seconds, label.nanos(), *kind).ok()
@@ -168,6 +213,33 @@ mod tests {
         let zone = TimeZone::fixed(3600).unwrap();
         let time = converted(b"@400000000000000a00000001 x\n", &zone, 100);
         assert_eq!(time, "1970-01-01 01:00:00.000000001 x\n");
+    }
+
+    #[test]
+    fn a_label_before_1970_is_a_time() {
+        let line = b"@400000000000000900000000 a\n@3fffffffffffffff00000001 b\n";
+        let times = "1969-12-31 23:59:59.000000000 a\n1969-12-31 23:59:49.000000001 b\n";
+        assert_eq!(converted(line, &TimeZone::utc(), 100), times);
+    }
+
+    #[test]
+    fn a_zone_without_its_rule_has_the_default_one() {
+        let with = zone_named("CET-1CEST,M3.2.0,M11.1.0").unwrap();
+        let without = zone_named("CET-1CEST").unwrap();
+        for month in 0..12 {
+            let label = Tai64n::from_unix(1_767_225_600 + month * 2_629_800, 0);
+            let (one, other) = (local_time(label, &with), local_time(label, &without));
+            assert_eq!(one.map(|time| time.hour()), other.map(|time| time.hour()));
+        }
+        for bad in [
+            "/dev/zero",
+            ":/dev/zero",
+            "No/Such",
+            "nonsense",
+            "/dev/zero1,2",
+        ] {
+            assert!(zone_named(bad).is_none(), "{bad}");
+        }
     }
 
     #[test]

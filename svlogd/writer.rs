@@ -1,19 +1,21 @@
 //! One open log directory: bytes in, `current` and old files out, rotated where they must be.
 
-use std::ffi::OsStr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use servicedir::report::{Reporter, Why};
+use servicedir::report::Why;
 
+use crate::archive::Archive;
 use crate::config::Config;
+use crate::current::Current;
 use crate::limit::Limit;
-use crate::processor::Processor;
-use crate::rotate::{Kind, OldName, Quota, Step, surplus};
-use crate::seal::{Job, Sealer};
-use crate::store::{Current, Fault, Opened, Store};
-use crate::trouble::Trouble;
+use crate::message::{Deed, Fault, Message, Verb};
+use crate::retry::Retry;
+use crate::rotate::{Kind, OldName, Step};
+use crate::seal::Job;
+use crate::settings::{Settings, read_config, warn};
+use crate::store::{Opened, Store};
 
 /// The waits between tries to write to a disk that takes nothing.
 const FULL_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -21,33 +23,22 @@ const FULL_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::f
 const ROTATION_WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// A rotation that was asked for waits so long for the end of the line in progress.
 const LINE_WAIT: Duration = Duration::from_secs(1);
-
-/// What the command line says to every directory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    /// `-l`, in bytes.
-    pub(crate) len: usize,
-    /// The length of the stamps, 0 without.
-    pub(crate) stamp: usize,
-    /// `-v`.
-    pub(crate) verbose: bool,
-    /// Where messages go.
-    pub(crate) report: Reporter,
-}
+/// A `current` that is too old while too many files wait for the processor is looked at again.
+const AGE_WAIT: Duration = Duration::from_secs(1);
 
 /// An open directory.
 #[derive(Debug)]
 pub(crate) struct Writer {
     /// What its `config` says.
     pub(crate) config: Config,
-    /// What runs on its old files.
-    pub(crate) processor: Processor,
+    /// Its old files.
+    pub(crate) archive: Archive,
     /// Why lines cannot be written.
-    pub(crate) full: Trouble,
+    pub(crate) full: Retry,
     /// Whether the directory cannot be found by its name any more: no rotation, and a bound on what
     /// is kept for its return.
     pub(crate) gone: bool,
-    /// How much of `current` was there when it was last found by its name.
+    /// The size of `current` when it was last found by its name.
     pub(crate) found_size: u64,
     store: Store,
     current: Current,
@@ -58,29 +49,36 @@ pub(crate) struct Writer {
     renamed: Option<OldName>,
     /// The old file that is to be brought to the disk.
     unsealed: Option<Job>,
-    sealer: Sealer,
-    rotating: Trouble,
+    rotating: Retry,
     /// A rotation was asked for in mid-line: it comes with the newline, at the latest then.
     wanted: Option<Instant>,
-    /// When `current` is too old.
+    /// When `current`, which is not empty, is too old.
     due: Option<Instant>,
 }
 
 impl Writer {
-    /// Opens the directory, reads its `config`, and opens `current`.
-    pub(crate) fn open(path: &Path, settings: Settings, now: Instant) -> Result<Self, Fault> {
-        let mut store = Store::open(path)?;
-        let config = read_config(&store, path, settings).unwrap_or_else(|| Config {
-            // Nobody knows what may be deleted.
-            keep: 0,
-            ..Config::default()
-        });
+    /// Opens the directory, reads its `config` if none is `given`, and opens `current`.
+    pub(crate) fn open(
+        path: &Path,
+        settings: Settings,
+        given: Option<&Config>,
+        now: Instant,
+    ) -> Result<Self, Fault> {
+        let mut store = Store::open(path, settings.dir_mode)?;
+        let config = match given {
+            Some(config) => config.clone(),
+            // Which files may be deleted is not known.
+            None => read_config(&mut store, path, settings).unwrap_or_else(|| Config {
+                keep: 0,
+                ..Config::default()
+            }),
+        };
         let (current, opened) = store.open_current(path)?;
         let mut writer = Self {
-            due: config.age.map(|age| now + age),
+            due: None,
             config,
-            processor: Processor::new(settings.report, settings.verbose),
-            full: Trouble::new(FULL_WAIT.0, FULL_WAIT.1),
+            archive: Archive::new(settings),
+            full: Retry::new(FULL_WAIT.0, FULL_WAIT.1),
             gone: false,
             found_size: current.size,
             store,
@@ -89,51 +87,55 @@ impl Writer {
             step: None,
             renamed: None,
             unsealed: None,
-            sealer: Sealer::default(),
-            rotating: Trouble::new(ROTATION_WAIT.0, ROTATION_WAIT.1),
+            rotating: Retry::new(ROTATION_WAIT.0, ROTATION_WAIT.1),
             wanted: None,
         };
-        writer.opened(path, &opened);
-        writer.repair(path);
-        writer.trim(path);
+        writer.opened(path, &opened, now);
+        let Self {
+            archive,
+            store,
+            config,
+            ..
+        } = &writer;
+        archive.repair(store, config, path);
+        archive.trim(store, config, path);
         writer.process(path, now);
         Ok(writer)
     }
 
-    /// Finishes what was on the disk already when svlogd was killed.
-    fn repair(&self, path: &Path) {
-        if self.config.processor.is_none() {
-            let done = self.store.marked(path).unwrap_or_default();
-            self.sealed(path, &done);
-        }
-    }
-
-    /// Reads `config` again, closes `current` and opens what has that name now, as after a HUP.
-    pub(crate) fn reopen(&mut self, path: &Path, now: Instant) -> Result<(), Fault> {
-        if let Some(config) = read_config(&self.store, path, self.settings) {
+    /// Reads `config` again if none is `given`, closes `current` and opens what has that name now, as
+    /// after a HUP.
+    pub(crate) fn reopen(
+        &mut self,
+        path: &Path,
+        given: Option<&Config>,
+        now: Instant,
+    ) -> Result<(), Fault> {
+        if given.is_none()
+            && let Some(config) = read_config(&mut self.store, path, self.settings)
+        {
             self.config = config;
-            // What failed was perhaps another command.
-            self.processor.forget();
+            self.archive.new_config();
         }
         self.close(path);
         if let Some(name) = self.renamed {
-            self.sealed(path, &[name.label]);
+            self.archive
+                .sealed(&self.store, &self.config, path, &[name.label]);
         }
         let (current, opened) = self.store.open_current(path)?;
         self.current = current;
         self.found();
-        self.opened(path, &opened);
-        self.due = self.config.age.map(|age| now + age);
+        self.opened(path, &opened, now);
         self.process(path, now);
         Ok(())
     }
 
-    /// Opens what has the name `current` now, and returns what had it.
+    /// Opens what has the name `current` now, and returns the file that had it.
     pub(crate) fn replace_current(&mut self, path: &Path, now: Instant) -> Result<Current, Fault> {
         let (current, opened) = self.store.open_current(path)?;
         let old = std::mem::replace(&mut self.current, current);
         self.found();
-        self.opened(path, &opened);
+        self.opened(path, &opened, now);
         // The old file may have waited for the end of its writing.
         self.process(path, now);
         Ok(old)
@@ -153,16 +155,26 @@ impl Writer {
         self.rotating.over();
     }
 
-    fn opened(&mut self, path: &Path, opened: &Opened) {
+    fn opened(&mut self, path: &Path, opened: &Opened, now: Instant) {
         let file = path.join("current");
-        match opened {
-            Opened::New => self.info("new", &file, ""),
-            Opened::Appended => self.info("append", &file, ""),
-            Opened::Renamed(name) => {
-                self.info("rename", &file, &format!(" {}", name.text()));
-                self.info("new", &file, "");
-            }
+        if let Opened::Renamed(name) = opened {
+            self.settings
+                .did(Deed::Rename, &file, &format!(" {}", name.text()));
         }
+        let deed = match opened {
+            Opened::Appended => Deed::Append,
+            Opened::New | Opened::Renamed(_) => Deed::New,
+        };
+        self.settings.did(deed, &file, "");
+        self.due = None;
+        if self.current.size > 0 {
+            self.begin_age(now);
+        }
+    }
+
+    /// `current` is not empty any more: its age counts from now.
+    fn begin_age(&mut self, now: Instant) {
+        self.due = self.config.age.map(|age| now + age);
     }
 
     /// Whether the directory's name leads to this `current`.
@@ -180,13 +192,19 @@ impl Writer {
         self.store.is_at(path)
     }
 
-    /// Whether the last byte of `current` is a newline, or it is empty.
+    /// Whether the log so far ends with a newline, or is empty.
     pub(crate) fn ends_line(&self) -> bool {
         self.current.ends_line
     }
 
+    /// Whether nothing can be written now: a write failed a moment ago, or a rotation waits for the
+    /// processor.
+    pub(crate) fn is_blocked(&self, now: Instant) -> bool {
+        self.full.waits(now) || self.archive.is_full()
+    }
+
     /// Appends to `current`, rotating where its limits say so; returns how many bytes were written.
-    /// Fewer than all: the disk takes no more, and [`Self::full`] knows when to try again.
+    /// Fewer than all: [`Self::is_blocked`].
     pub(crate) fn append(&mut self, path: &Path, bytes: &[u8], now: Instant) -> usize {
         if bytes.is_empty() {
             return 0;
@@ -198,7 +216,7 @@ impl Writer {
                 .plan(self.current.size, self.current.ends_line, rest);
             if plan.take > 0 {
                 let piece = rest.get(..plan.take).unwrap_or(rest);
-                match self.write(piece) {
+                match self.write(piece, now) {
                     Ok(written) => {
                         done += written;
                         if written < plan.take {
@@ -210,22 +228,23 @@ impl Writer {
                     Err(_) => return done,
                 }
             }
-            if plan.rotate {
-                self.rotate(path, now);
+            if plan.rotate && !self.rotate_if_allowed(path, now) {
+                return done;
             }
         }
         if self.full.over() {
-            let file = path.join("current");
-            self.settings
-                .report
-                .info(format_args!("writing again to {}", file.display()));
+            let message = Message::WritingAgain(path.join("current"));
+            self.settings.report.info(message);
         }
         done
     }
 
-    fn write(&mut self, piece: &[u8]) -> Result<usize, Errno> {
+    fn write(&mut self, piece: &[u8], now: Instant) -> Result<usize, Errno> {
         if self.gone && self.current.size.saturating_sub(self.found_size) > self.keep_while_gone() {
             return Err(Errno::NOENT);
+        }
+        if self.current.size == 0 {
+            self.begin_age(now);
         }
         match self.current.append(piece) {
             Ok(0) => Err(Errno::NOSPC),
@@ -233,7 +252,7 @@ impl Writer {
         }
     }
 
-    /// How much is kept of what comes while the directory is gone: a file's size.
+    /// How much of the input is kept while the directory is gone: a file's size.
     fn keep_while_gone(&self) -> u64 {
         self.config.size.max(1_000_000)
     }
@@ -242,7 +261,8 @@ impl Writer {
         if self.gone || self.rotating.is_on() {
             return Limit::NONE;
         }
-        let limit = Limit::new(self.config.size, self.settings.len, self.settings.stamp);
+        let Settings { slack, stamp, .. } = self.settings;
+        let limit = Limit::new(self.config.size, slack, stamp);
         if self.wanted.is_some() {
             limit.at_next_newline()
         } else {
@@ -250,10 +270,13 @@ impl Writer {
         }
     }
 
-    /// A write failed. Makes room if it may; says whether the write can be tried again at once.
+    /// A write failed. Makes room if it may; returns whether the write can be tried again at once.
     fn make_room(&mut self, path: &Path, errno: Errno, now: Instant) -> bool {
         let full = matches!(errno, Errno::NOSPC | Errno::DQUOT);
-        if full && self.config.may_delete_when_full() && self.delete_oldest(path) {
+        if full
+            && self.config.may_delete_when_full()
+            && self.archive.delete_oldest(&self.store, &self.config, path)
+        {
             return true;
         }
         // RLIMIT_FSIZE or the file system's own limit: the next file has room again.
@@ -261,16 +284,10 @@ impl Writer {
             self.rotate(path, now);
             return !self.rotating.is_on();
         }
-        let then = if self.may_drop() {
-            "lines are dropped and counted"
-        } else {
-            "reading stops"
-        };
         let file = path.join("current");
-        let (file, why) = (file.display(), Why::from(errno));
-        let message = format!("unable to write to {file}: {why}; {then} until it takes them");
-        if let Some(news) = self.full.failed(message, now) {
-            self.settings.report.warning(news);
+        let message = Message::UnableToWrite(file, Why::from(errno), self.may_drop());
+        if let Some(message) = self.full.failed(message, now) {
+            self.settings.report.warning(message);
         }
         false
     }
@@ -278,26 +295,6 @@ impl Writer {
     /// Whether lines that cannot be written are dropped.
     pub(crate) fn may_drop(&self) -> bool {
         self.config.drop_when_full || self.gone
-    }
-
-    /// Deletes the oldest file, if there are more than `N`.
-    fn delete_oldest(&self, path: &Path) -> bool {
-        let files = self.store.old_files(path, false).unwrap_or_default();
-        let count = u64::try_from(files.len()).unwrap_or(u64::MAX);
-        let oldest = files
-            .iter()
-            .find(|file| Some(file.name.label) != self.processor.label());
-        let Some(oldest) = oldest.filter(|_| count > self.config.keep_when_full) else {
-            return false;
-        };
-        let deleted = self.store.delete(path, oldest.name).is_ok();
-        if deleted {
-            let file = path.join(oldest.name.text());
-            self.settings
-                .report
-                .warning(format_args!("disk full, deleted: {}", file.display()));
-        }
-        deleted
     }
 
     /// Rotates a `current` that is not empty: now, or when the line in progress has ended.
@@ -312,15 +309,27 @@ impl Writer {
         }
     }
 
+    /// Rotates, unless too many files wait for the processor; returns whether it did.
+    fn rotate_if_allowed(&mut self, path: &Path, now: Instant) -> bool {
+        let size = self.current.size;
+        let allowed = self
+            .archive
+            .may_rotate(&self.store, &self.config, path, size);
+        if allowed {
+            self.rotate(path, now);
+        }
+        allowed
+    }
+
     /// Takes the steps of a rotation, as far as they go.
     fn rotate(&mut self, path: &Path, now: Instant) {
         let mut step = self.step.unwrap_or(Step::FIRST);
         loop {
             if let Err(fault) = self.take_step(path, step, now) {
                 self.step = Some(step);
-                let message = format!("{fault}; {} is not rotated", path.display());
-                if let Some(news) = self.rotating.failed(message, now) {
-                    self.settings.report.warning(news);
+                let message = Message::NotRotated(fault, path.to_owned());
+                if let Some(message) = self.rotating.failed(message, now) {
+                    self.settings.report.warning(message);
                 }
                 return;
             }
@@ -331,7 +340,7 @@ impl Writer {
         }
         self.step = None;
         self.wanted = None;
-        self.due = self.config.age.map(|age| now + age);
+        self.due = None;
         self.rotating.over();
         self.process(path, now);
     }
@@ -340,7 +349,9 @@ impl Writer {
         match step {
             Step::Rename => self.rename(path)?,
             Step::Open => {
-                let new = self.store.create_current(path)?;
+                let mut new = self.store.create_current(path)?;
+                // A line that was cut goes on in the new file.
+                new.ends_line = self.current.ends_line;
                 let old = std::mem::replace(&mut self.current, new);
                 self.found_size = self.current.size;
                 self.unsealed = self.renamed.take().map(|name| Job {
@@ -350,11 +361,10 @@ impl Writer {
             }
             Step::Seal => {
                 if let Some(job) = self.unsealed.take() {
-                    let done = self.sealer.add(job, now);
-                    self.sealed(path, &done);
+                    self.archive.add(&self.store, &self.config, path, job, now);
                 }
             }
-            Step::Trim => self.trim(path),
+            Step::Trim => self.archive.trim(&self.store, &self.config, path),
         }
         Ok(())
     }
@@ -362,99 +372,35 @@ impl Writer {
     fn rename(&mut self, path: &Path) -> Result<(), Fault> {
         let name = self.store.rename_current(path, Kind::Unprocessed)?;
         self.renamed = Some(name);
-        if self.settings.verbose {
-            let shown = if self.config.processor.is_some() {
-                name
-            } else {
-                OldName::new(name.label, Kind::Saved)
-            };
-            let rest = format!(" {} {}", shown.text(), self.current.size);
-            self.info("rename", &path.join("current"), &rest);
-        }
+        let shown = if self.config.processor.is_some() {
+            name
+        } else {
+            OldName::new(name.label, Kind::Saved)
+        };
+        let rest = format!(" {} {}", shown.text(), self.current.size);
+        self.settings
+            .did(Deed::Rename, &path.join("current"), &rest);
         Ok(())
     }
 
-    /// Files are on the disk: they are whole now, unless the processor is to have them.
-    fn sealed(&self, path: &Path, labels: &[servicedir::tai64n::Tai64n]) {
-        if self.config.processor.is_some() {
-            return;
-        }
-        for label in labels {
-            if let Err(fault) = self.store.save(path, *label) {
-                self.settings.report.warning(fault);
-            }
-        }
-    }
-
-    /// Deletes what is too old or too much, but not the file that is being processed.
-    fn trim(&self, path: &Path) {
-        let (keep, total) = (self.config.keep, self.config.total);
-        if keep == 0 && total == 0 {
-            return;
-        }
-        let busy = self.processor.label();
-        let outcome = self.store.old_files(path, total > 0).and_then(|mut files| {
-            let all = files.len();
-            files.retain(|file| Some(file.name.label) != busy);
-            // As in runit, one file more stays with a processor: the one that it is for.
-            let spare = usize::from(self.config.processor.is_some() && files.len() == all);
-            let keep = keep.saturating_add(u64::try_from(spare).unwrap_or(0));
-            let quota = Quota {
-                files: (self.config.keep > 0).then_some(keep),
-                bytes: (total > 0).then(|| total.saturating_sub(self.config.size)),
-            };
-            for file in surplus(&files, quota) {
-                self.store.delete(path, file.name)?;
-                self.info("delete", &path.join(file.name.text()), "");
-            }
-            Ok(())
-        });
-        if let Err(fault) = outcome {
-            self.settings.report.warning(fault);
-        }
-    }
-
-    /// Whether a child works for this directory.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.processor.runs() || self.sealer.is_busy()
-    }
-
-    /// Whether a file may be fed to a processor: there is one, and no line goes to an old file any
+    /// Whether a file may be fed to a processor: it has one, and no line goes to an old file any
     /// more, as it does between the steps of a rotation.
     fn may_process(&self) -> bool {
         self.config.processor.is_some() && self.renamed.is_none()
     }
 
-    /// Runs the processor if something waits for it.
+    /// Runs the processor if a file waits for it.
     fn process(&mut self, path: &Path, now: Instant) {
-        if !self.may_process() {
-            return;
-        }
-        if let Some(command) = &self.config.processor {
-            self.processor.start(&self.store, path, command, now);
+        if self.may_process() {
+            self.archive.process(&self.store, &self.config, path, now);
         }
     }
 
     /// A child has ended: the processor, or the one that brings files to the disk.
     pub(crate) fn reap(&mut self, path: &Path, now: Instant, start_next: bool) {
-        let done = self.sealer.reap();
-        self.sealed(path, &done);
-        if self.sealer.has_failed() {
-            let path = path.display();
-            let report = self.settings.report;
-            report.warning(format_args!(
-                "unable to sync an old file in {path}; it stays @*.u"
-            ));
-        }
-        if self.processor.runs() {
-            self.processor.reap(&self.store, path, now);
-            if !self.processor.runs() {
-                // It may have grown, and it is no longer exempt.
-                self.trim(path);
-                if start_next {
-                    self.process(path, now);
-                }
-            }
+        let processed = self.archive.reap(&self.store, &self.config, path, now);
+        if processed && start_next {
+            self.process(path, now);
         }
     }
 
@@ -467,38 +413,41 @@ impl Writer {
             self.rotate(path, now);
             self.wanted = None;
         }
-        if let (Some(due), Some(age)) = (self.due, self.config.age)
-            && due <= now
-        {
-            self.due = Some(due + age);
-            if self.current.size > 0 {
-                self.due = Some(now + age);
-                self.ask_to_rotate(path, now);
-            } else if due + age <= now {
-                self.due = Some(now + age);
-            }
+        if self.due.is_some_and(|due| due <= now) {
+            self.grown_old(path, now);
         }
-        let done = self.sealer.tick(now);
-        self.sealed(path, &done);
-        if self.processor.deadline().is_some_and(|retry| retry <= now) {
+        self.archive.tick(&self.store, &self.config, path, now);
+        if self.archive.retries(now) {
             self.process(path, now);
+        }
+    }
+
+    /// `current` is too old: it is rotated now, or when the processor has caught up.
+    fn grown_old(&mut self, path: &Path, now: Instant) {
+        let size = self.current.size;
+        if self
+            .archive
+            .may_rotate(&self.store, &self.config, path, size)
+        {
+            self.due = None;
+            self.ask_to_rotate(path, now);
+        } else {
+            self.due = Some(now + AGE_WAIT);
         }
     }
 
     /// When [`Self::tick`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let rotating = self.rotating.deadline().filter(|_| !self.gone);
-        let sealer = self.sealer.deadline();
-        let due = self.due.filter(|_| self.current.size > 0);
         // What `process` would not do now must not wake: it would wake for ever.
-        let processor = self.processor.deadline().filter(|_| self.may_process());
+        let processor = self.archive.processor_deadline();
         [
             self.full.deadline(),
             rotating,
-            sealer,
+            self.archive.sealer_deadline(),
             self.wanted,
-            due,
-            processor,
+            self.due,
+            processor.filter(|_| self.may_process()),
         ]
         .into_iter()
         .flatten()
@@ -507,57 +456,17 @@ impl Writer {
 
     /// Closes `current` in order: it is on the disk, and its mode says so.
     pub(crate) fn close(&mut self, path: &Path) {
-        if let Err(errno) = self.current.seal() {
-            let file = path.join("current");
-            let (file, why) = (file.display(), Why::from(errno));
-            self.settings
-                .report
-                .warning(format_args!("unable to sync {file}: {why}"));
-        }
+        let sealed = self.current.seal();
+        let sealed = sealed.map_err(|errno| Fault::new(Verb::Sync, path.join("current"), errno));
+        warn(self.settings, sealed);
         // What a child of a killed svlogd finished after this one had started.
-        self.repair(path);
-        self.info("close", path, "");
+        self.archive.repair(&self.store, &self.config, path);
+        self.settings.did(Deed::Close, path, "");
     }
 
     /// The program ends: children do at once what they were to do later.
     pub(crate) fn hurry(&mut self, path: &Path, now: Instant) {
-        self.sealer.hurry(now);
-        let done = self.sealer.tick(now);
-        self.sealed(path, &done);
-    }
-
-    fn info(&self, what: &str, path: &Path, rest: &str) {
-        if self.settings.verbose {
-            let path = path.display();
-            self.settings
-                .report
-                .info(format_args!("{what}: {path}{rest}"));
-        }
-    }
-}
-
-/// Reads `config` and says what is wrong in it. `None` where it is there and cannot be read.
-fn read_config(store: &Store, path: &Path, settings: Settings) -> Option<Config> {
-    match store.config(path) {
-        Ok(None) => Some(Config::default()),
-        Ok(Some(text)) => {
-            let (config, complaints) = Config::parse(&text);
-            let file = path.join(OsStr::new("config"));
-            for complaint in complaints {
-                settings
-                    .report
-                    .warning(format_args!("{}: {complaint}", file.display()));
-            }
-            if settings.verbose {
-                settings
-                    .report
-                    .info(format_args!("read: {}", file.display()));
-            }
-            Some(config)
-        }
-        Err(fault) => {
-            settings.report.warning(fault);
-            None
-        }
+        self.archive.hurry(now);
+        self.archive.tick(&self.store, &self.config, path, now);
     }
 }

@@ -7,8 +7,7 @@ use servicedir::signal::Signal;
 use servicedir::status::{self, End};
 use servicedir::tai64n::Tai64n;
 
-use super::run::Run;
-use super::{Machine, State};
+use super::Machine;
 use crate::event::Moment;
 
 /// The lines that are to be written, and what the last one said.
@@ -203,12 +202,5 @@ impl Machine {
             (status::State::Backoff, _) => self.history.refusal.clone(),
             _ => String::new(),
         }
-    }
-
-    pub(super) fn current_run(&self) -> Option<&Run> {
-        let State::Run(run) = &self.state else {
-            return None;
-        };
-        Some(run)
     }
 }

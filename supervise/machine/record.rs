@@ -5,7 +5,7 @@ use servicedir::process::Identity;
 use servicedir::status::{self, Phase, Record, Status};
 use servicedir::tai64n::Tai64n;
 
-use super::down::Next;
+use super::finish::Next;
 use super::run::{Run, Stage, Then};
 use super::{Machine, State};
 
@@ -47,7 +47,7 @@ impl Machine {
             group: history.group,
             state_stamp: history.state_stamp,
             supervise: Some(history.supervise),
-            watchdog: run.and_then(Run::watchdog_interval),
+            watchdog: run.and_then(|run| run.watchdog.interval()),
             run_started: history.run_started,
             run_ended: history.run_ended,
             journal: self.journal.number,
@@ -124,6 +124,13 @@ impl Machine {
             State::Exited { .. } => status::State::Exited,
             State::Fatal => status::State::Fatal,
         }
+    }
+
+    pub(super) fn current_run(&self) -> Option<&Run> {
+        let State::Run(run) = &self.state else {
+            return None;
+        };
+        Some(run)
     }
 
     fn is_restarting(&self) -> bool {

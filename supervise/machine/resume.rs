@@ -7,10 +7,13 @@ use servicedir::process::Identity;
 use servicedir::signal::Signal;
 use servicedir::status::{self, Phase, Record, Status, Want};
 
-use super::down::{Finish, Next};
-use super::run::{Check, Run, Stage, Then};
+use super::check::Check;
+use super::finish::{Finish, Next};
+use super::run::{Run, Stage, Then, ready_by};
+use super::watchdog::Watchdog;
 use super::{Asked, Machine, State};
-use crate::event::{Action, Moment};
+use crate::event::Moment;
+use crate::message::Message;
 
 impl Machine {
     /// Takes over what the status record tells. The process in it, if there is one, is taken to be
@@ -34,9 +37,8 @@ impl Machine {
             // Where nothing runs, the next start tells.
             Err(_) if status.phase == Phase::Down => {}
             Err(fault) => {
-                self.actions
-                    .push_back(Action::Warn(format!("{fault}; the service goes on")));
-                self.fault = Some(fault);
+                self.fault = Some(fault.clone());
+                self.warn(Message::OptionsUnread { fault });
             }
         }
         self.want = status.want;
@@ -112,7 +114,12 @@ impl Machine {
         run.paused = status.paused;
         run.term_sent = status.term_sent;
         run.ready = record.ready;
-        run.resume_limits(&self.options, record.watchdog, now.clock);
+        // Its limits begin anew: it may have been granted more time, and may have fed its watchdog,
+        // while no supervise was listening.
+        run.ready_by = ready_by(&self.options, now.clock);
+        if self.options.ready == Ready::Notify {
+            run.watchdog = Watchdog::of(record.watchdog, now.clock);
+        }
         run.stage = match record.state {
             status::State::Stopping => {
                 let kill_at = self
@@ -128,16 +135,10 @@ impl Machine {
             | status::State::Exited
             | status::State::Fatal => Stage::Starting,
         };
-        run.check = match self.options.check_interval {
-            Some(interval) if run.stage == Stage::Running => Check::Due {
-                at: now.clock + interval,
-                failures: 0,
-            },
-            _ if run.stage == Stage::Starting && self.options.ready == Ready::Check => Check::Due {
-                at: now.clock,
-                failures: 0,
-            },
-            _ => Check::Off,
+        run.check = match run.stage {
+            Stage::Running => Check::next(&self.options, true, 0, now.clock),
+            Stage::Starting => Check::first(&self.options, now.clock),
+            Stage::Stopping { .. } => Check::Off,
         };
         run
     }

@@ -2,13 +2,13 @@
 
 use servicedir::options::Options;
 use servicedir::process::Identity;
-use servicedir::report::Why;
-use servicedir::status::{End, Want};
+use servicedir::status::Want;
 
-use super::down::Next;
+use super::finish::Next;
 use super::run::Run;
 use super::{Asked, Machine, State};
 use crate::event::{Action, Job, Moment, Purpose};
+use crate::message::Message;
 
 impl Machine {
     /// Begins a start; the options are read afresh.
@@ -36,17 +36,17 @@ impl Machine {
                 self.fault = None;
             }
             Err(fault) if asked != Asked::Automatically || !self.has_options => {
-                self.actions
-                    .push_back(Action::Warn(format!("{fault}; the service is not started")));
+                self.warn(Message::OptionsRefused {
+                    fault: fault.clone(),
+                });
                 self.fault = None;
                 return self.enter(Next::Fatal(fault), now);
             }
             Err(fault) => {
                 // Said once: a service that restarts every second must not fill the log with it.
                 if self.fault.as_ref() != Some(&fault) {
-                    let message = format!("{fault}; the last good options serve");
-                    self.actions.push_back(Action::Warn(message));
-                    self.fault = Some(fault);
+                    self.fault = Some(fault.clone());
+                    self.warn(Message::OptionsKept { fault });
                 }
             }
         }
@@ -86,22 +86,5 @@ impl Machine {
         self.history.message.clear();
         self.state = State::Run(Box::new(Run::new(process, &self.options, now.clock)));
         self.actions.push_back(Action::Release);
-    }
-
-    /// There is no process: the system refused it.
-    pub(super) fn run_not_spawned(&mut self, errno: i32, now: Moment) {
-        self.history.last_start = Some(now.clock);
-        self.history.last_end = Some(End::NotStarted(errno));
-        self.history.run_ended = Some(now.label);
-        self.journal.note_end(None, End::NotStarted(errno), false);
-        let refusal = format!("unable to fork: {}", Why(errno));
-        let is_news = self.history.refusal != refusal;
-        self.history.refusal = refusal;
-        let next = self.failed_start(now);
-        if is_news {
-            let message = format!("{}{}", self.history.refusal, next.in_words(now));
-            self.actions.push_back(Action::Warn(message));
-        }
-        self.enter(next, now);
     }
 }

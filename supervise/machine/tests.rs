@@ -9,6 +9,7 @@ mod commands;
 mod faults;
 mod graph;
 mod journal;
+mod notices;
 mod readiness;
 mod stops;
 mod walk;

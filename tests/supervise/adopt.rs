@@ -116,7 +116,7 @@ fn an_end_while_no_supervise_was_there_is_one_that_nobody_expected() {
         service.until_replaced(pid);
         assert_eq!(service.record().last_end, Some(End::Unknown));
         let said =
-            format!("supervise: info: web: process {pid} ended while no supervise was there\n");
+            format!("supervise: info: web: process {pid} ended while no supervise was running\n");
         assert_eq!(service.messages(), said);
     }
     let (service, _, _) = ended_meanwhile("never");

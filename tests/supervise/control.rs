@@ -306,7 +306,7 @@ fn ten_thousand_random_bytes_of_all_kinds_end_supervise_in_order_at_most() {
     });
     // The service that the z left behind may have had its KILL or TERM from a byte before it.
     let told = service.messages();
-    let ended = |line: &str| line.ends_with(" ended while no supervise was there");
+    let ended = |line: &str| line.ends_with(" ended while no supervise was running");
     assert!(told.lines().all(ended), "{told}");
 }
 
@@ -344,7 +344,7 @@ fn a_control_that_someone_replaced_by_a_file_is_said_at_the_next_start_and_distu
     assert_eq!(failed.status.code(), Some(111));
     assert_eq!(
         stderr(&failed),
-        "supervise: fatal: unable to open the FIFO web/supervise/control: it is no FIFO\n"
+        "supervise: fatal: unable to open the FIFO web/supervise/control: not a FIFO\n"
     );
 }
 

@@ -143,7 +143,7 @@ fn a_status_that_cannot_be_written_stops_no_service_and_is_written_as_soon_as_it
     assert_eq!(service.lines("starts"), [pid.to_string()]);
     assert_eq!(
         service.messages(),
-        "supervise: warning: web: unable to write the status: no space left on device; tried again each second\n"
+        "supervise: warning: web: unable to write the status: no space left on device; retrying every second\n"
     );
     leaves(&service, supervise);
 }
@@ -414,9 +414,8 @@ fn an_ok_or_a_control_that_is_no_fifo_is_said_before_anything_is_started() {
         let service = Service::sleeping("web")
             .script("run", "echo >>starts; exec sleep 1000")
             .file(&format!("supervise/{name}"), "");
-        let message = format!(
-            "supervise: fatal: unable to open the FIFO web/supervise/{name}: it is no FIFO\n"
-        );
+        let message =
+            format!("supervise: fatal: unable to open the FIFO web/supervise/{name}: not a FIFO\n");
         assert_eq!(fatal(&service), message);
         assert_eq!(service.read("starts"), "");
     }
@@ -504,7 +503,7 @@ fn a_state_directory_that_was_removed_is_made_again() {
     assert_ne!(next, pid);
     assert_eq!(
         service.messages(),
-        "supervise: warning: web: the state directory was removed; it is made again\n"
+        "supervise: warning: web: the state directory was removed; it is created again\n"
     );
     assert!(is_supervised(&service.state_file("ok")).unwrap());
     assert!(fatal(&service).contains("held by process"));

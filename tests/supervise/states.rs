@@ -96,7 +96,7 @@ fn a_fault_in_the_options_does_not_stop_an_automatic_restart() {
     assert!(record.options_fault);
     let fault = "options/stopsigna: unknown option (did you mean stopsignal?)";
     assert_eq!(record.reason, fault);
-    let said = format!("{fault}; the last good options serve");
+    let said = format!("{fault}; keeping the previous options");
     assert!(service.messages().contains(&said), "{}", service.messages());
     // The last good ones still say INT; and a start that is asked for finds the fault.
     service.send("r");

@@ -229,10 +229,10 @@ fn a_supervise_that_is_a_link_is_followed_and_its_target_made() {
 #[test]
 fn an_instance_has_a_state_and_names_of_its_own() {
     let service =
-        Service::new("worker").script("run", "env >env.$SUPERVISOR_PROCESS_NAME; exec sleep 1000");
+        Service::new("worker@").script("run", "env >env.$SUPERVISOR_PROCESS_NAME; exec sleep 1000");
     let supervises: Vec<Running> = ["worker@1", "worker@2"]
         .map(|name| {
-            symlink("worker", service.folder().join(name)).unwrap();
+            symlink("worker@", service.folder().join(name)).unwrap();
             let mut command = service.command(program("supervise"));
             Running::start(command.arg(name))
         })

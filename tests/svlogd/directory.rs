@@ -4,10 +4,11 @@ use crate::support;
 use crate::support::logging;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use logging::{LogDir, Logger, log, numbered, svlogd};
-use support::{Scratch, peer, until};
+use support::{Scratch, output, peer, stdout, until};
 
 #[test]
 fn each_form_of_stamp_is_what_it_says() {
@@ -34,7 +35,7 @@ fn each_form_of_stamp_is_what_it_says() {
 
 #[test]
 fn a_rotation_never_cuts_a_stamp() {
-    for size in [60, 75, 90, 100, 113] {
+    for size in [1, 2, 5, 10, 20, 25, 26, 27, 30, 60, 75, 90, 100, 113] {
         let scratch = Scratch::new();
         let dir = LogDir::new(&scratch, "log", &format!("s{size}\nn0\n"));
         let lines = numbered(0..50);
@@ -43,16 +44,97 @@ fn a_rotation_never_cuts_a_stamp() {
             assert!(line.starts_with("@4") && line.contains(" line "), "{line}");
         }
         for file in dir.files().iter().filter(|file| file.kind == ".s") {
-            assert!(file.bytes.len() <= size, "{file:?}");
-            let stamps = file.bytes.iter().filter(|byte| **byte == b'@').count();
-            let blanks = file
-                .bytes
-                .windows(6)
-                .filter(|six| six[5..] == *b" " && six[0].is_ascii_hexdigit())
-                .count();
-            assert!(blanks >= stamps, "{file:?}");
+            assert!(file.bytes.len() <= size.max(26), "{file:?}");
+            let begins = file.bytes.split(|byte| *byte == b'@').skip(1);
+            for rest in begins {
+                assert!(rest.len() >= 25 && rest[24] == b' ', "s{size}: {file:?}");
+            }
         }
     }
+}
+
+#[test]
+fn the_age_of_a_file_is_that_of_its_first_line() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "t2\n");
+    let mut logger = Logger::svlogd(&scratch, &[], &[&dir]);
+    logger.write("");
+    until("the start", || dir.path.join("current").exists());
+    let start = std::time::Instant::now();
+    until("a quiet time", || start.elapsed().as_millis() > 2200);
+    logger.write("one\n");
+    dir.holds("one\n");
+    logger.write("two\n");
+    until("the rotation", || !dir.old_names().is_empty());
+    dir.holds("one\ntwo\n");
+    let old = dir.path.join(&dir.old_names()[0]);
+    assert_eq!(fs::read_to_string(old).unwrap(), "one\ntwo\n");
+    assert_eq!(logger.close(), 0);
+}
+
+#[test]
+fn files_have_the_mode_and_the_group_of_the_config() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "s30\nn3\nmode 0640\ngroup adm\n");
+    let lines = numbered(0..9);
+    assert_eq!(log(svlogd(), &["-l", "10"], &[&dir], lines.as_bytes()).0, 0);
+    let adm = stdout(&output(Path::new("getent"), ["group", "adm"]));
+    let gid: u32 = adm.split(':').nth(2).unwrap().parse().unwrap();
+    let files = dir.files();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in &files {
+        let expected = if file.kind == "lock" { 0o600 } else { 0o740 };
+        assert_eq!(file.mode, expected, "{file:?}");
+    }
+    for name in dir
+        .old_names()
+        .iter()
+        .map(String::as_str)
+        .chain(["current"])
+    {
+        let group =
+            std::os::unix::fs::MetadataExt::gid(&fs::metadata(dir.path.join(name)).unwrap());
+        assert_eq!(group, gid, "{name}");
+    }
+    fs::write(dir.path.join("config"), "group no-such-group\n").unwrap();
+    let (code, said) = log(svlogd(), &[], &[&dir], b"one\n");
+    assert_eq!(code, 0);
+    assert!(
+        said.contains("config: no such group: no-such-group"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_directory_is_made_where_its_parent_exists() {
+    let scratch = Scratch::new();
+    let made = LogDir {
+        path: scratch.path().join("main"),
+    };
+    assert_eq!(log(svlogd(), &[], &[&made], b"one\n"), (0, String::new()));
+    assert_eq!(made.text(), "one\n");
+    let nowhere = LogDir {
+        path: scratch.path().join("a/b/main"),
+    };
+    let (code, said) = log(svlogd(), &[], &[&nowhere], b"one\n");
+    let parent = scratch.path().join("a");
+    let reason = format!("b/main: {} does not exist\n", parent.display());
+    assert!(code == 111 && said.contains(&reason), "{code} {said}");
+}
+
+#[test]
+fn a_config_line_that_sets_nothing_is_reported() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "# a comment\n\nn3\nkeep 10\n s100\n");
+    let (code, said) = log(svlogd(), &[], &[&dir], b"one\n");
+    assert_eq!((code, dir.text().as_str()), (0, "one\n"));
+    for line in [
+        "config: line 4: expected a setting of svlogd(8), found \"keep 10\"",
+        "config: line 5: expected a setting of svlogd(8), found \" s100\"",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert_eq!(said.lines().count(), 2, "{said}");
 }
 
 #[test]
@@ -293,10 +375,10 @@ fn wrong_usage_is_100_and_no_directory_111() {
     ] {
         assert_eq!(log(svlogd(), args, &[], b"").0, 100, "{args:?}");
     }
-    let (code, said) = log(svlogd(), &["nowhere"], &[], b"one\n");
+    let (code, said) = log(svlogd(), &["no/where"], &[], b"one\n");
     assert_eq!(code, 111);
     assert!(
-        said.contains("svlogd: warning: unable to open nowhere: no such file or directory\n"),
+        said.contains("svlogd: warning: unable to open no/where: no does not exist\n"),
         "{said}"
     );
     assert!(

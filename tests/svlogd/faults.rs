@@ -346,7 +346,7 @@ fn a_directory_that_is_replaced_is_followed_with_what_it_had_lost() {
     logger.write("three\n");
     other.holds("one\ntwo\nthree\n");
     fs::create_dir(&dir.path).unwrap();
-    logger.says("log directory is back");
+    logger.says("log directory is usable");
     logger.write("four\n");
     eventually("the lines in the new directory", || {
         let text = dir.text();
@@ -429,13 +429,15 @@ fn a_directory_missing_at_the_start_is_used_when_it_is_there() {
     let scratch = Scratch::new();
     let here = LogDir::new(&scratch, "here", "");
     let late = LogDir {
-        path: scratch.path().join("late"),
+        path: scratch.path().join("parent/late"),
     };
     let mut logger = Logger::svlogd(&scratch, &[], &[&late, &here]);
     logger.write("one\n");
     here.holds("one\n");
-    fs::create_dir(&late.path).unwrap();
-    logger.says("log directory is back");
+    let parent = scratch.path().join("parent");
+    logger.says(&format!("{} does not exist", parent.display()));
+    fs::create_dir(&parent).unwrap();
+    logger.says("log directory is usable");
     logger.write("two\n");
     late.holds("two\n");
     assert_eq!(logger.close(), 0);
@@ -460,13 +462,98 @@ fn a_stderr_that_is_closed_or_full_stops_nothing() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_not_written_to() {
+fn a_logger_that_starts_right_after_a_kill_gets_the_lock() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "n0\ns100\n");
+    let mut text = String::new();
+    let mut killed = None;
+    for round in 0..40 {
+        let mut logger = Logger::svlogd(&scratch, &["-l", "10"], &[&dir]);
+        drop(killed.take());
+        let line = format!("line {round}\n");
+        logger.write(&line);
+        text += &line;
+        until("the line", || dir.text().ends_with(&line));
+        logger.running.signal(libc::SIGKILL);
+        assert_eq!(logger.said(), "", "round {round}");
+        // Not waited for before the next one starts.
+        killed = Some(logger);
+    }
+    drop(killed);
+    assert_eq!(dir.text(), text);
+}
+
+#[test]
+fn a_lock_that_is_held_for_a_moment_is_waited_for() {
     let scratch = Scratch::new();
     let dir = LogDir::new(&scratch, "log", "");
-    let victim = scratch.file("victim", "precious\n");
-    std::os::unix::fs::symlink(&victim, dir.path.join("current")).unwrap();
-    let (code, said) = log(svlogd(), &[], &[&dir], b"one\n");
+    let lock = fs::File::create(dir.path.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut logger = Logger::svlogd(&scratch, &[], &[&dir]);
+    let opened = format!("/proc/{}/fd", logger.running.pid());
+    // Its signal pipes are open: the next step is the lock.
+    until("the start", || {
+        fs::read_dir(&opened).is_ok_and(|fds| fds.count() > 8)
+    });
+    drop(lock);
+    logger.write("one\n");
+    dir.holds("one\n");
+    assert_eq!((logger.said().as_str(), logger.close()), ("", 0));
+}
+
+#[test]
+fn a_lock_that_stays_held_is_named() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "");
+    let lock = fs::File::create(dir.path.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let (code, said) = log(svlogd(), &[], &[&dir], b"");
     assert_eq!(code, 111);
-    assert!(said.contains("unable to use as a regular file"), "{said}");
-    assert_eq!(scratch.read("victim"), "precious\n");
+    assert!(said.contains("another logger writes there"), "{said}");
+}
+
+#[test]
+fn term_waits_for_a_disk_that_has_room_a_moment_later() {
+    let scratch = Scratch::new();
+    let (mut logger, dir) = on_small_disk(&scratch, 64, "s0\n");
+    let ballast = dir.path.join("ballast");
+    until("the start", || dir.path.join("current").exists());
+    drop(fs::write(&ballast, vec![0; 1 << 20]));
+    logger.write(numbered(0..1000));
+    logger.says("unable to write");
+    logger.running.signal(libc::SIGTERM);
+    fs::remove_file(&ballast).unwrap();
+    // The disk is gone with the process that sees it: what it holds is read before.
+    logger.says("writing again");
+    assert_eq!(logger.running.ended().code(), Some(0), "{}", logger.said());
+}
+
+#[test]
+fn a_start_without_memory_for_a_second_stack_is_a_start() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "");
+    let mut logger = under_strace(&scratch, "sigaltstack:error=ENOMEM", &dir);
+    logger.write("one\n");
+    dir.holds("one\n");
+    assert_eq!(logger.close(), 0);
+}
+
+#[test]
+fn a_processor_that_cannot_be_started_for_want_of_memory_is_tried_again() {
+    for injection in [
+        "clone:error=ENOMEM:when=1",
+        "pipe2:error=ENOMEM:when=3+",
+        "execve:error=ENOMEM:when=2",
+    ] {
+        let scratch = Scratch::new();
+        let dir = LogDir::new(&scratch, "log", "s20\nn3\n!tr a-z A-Z\n");
+        let mut command = Command::new(peer("strace"));
+        command.args(["-f", "-o", "/dev/null", "-e"]);
+        command.arg(format!("inject={injection}"));
+        command.arg(svlogd()).args(["-l", "10"]).arg(&dir.path);
+        let mut logger = Logger::start(&scratch, &mut command);
+        logger.write("line 1\nline 2\nline 3\n");
+        until("the output", || dir.text().starts_with("LINE 1\nLINE 2\n"));
+        assert_eq!(logger.close(), 0, "{injection}");
+    }
 }

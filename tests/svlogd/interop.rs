@@ -117,6 +117,16 @@ fn patterns_give_runits_files_and_stderr() {
 }
 
 #[test]
+fn an_empty_pattern_matches_the_empty_line_as_in_runit() {
+    for patterns in ["-", "-*\n+", "e", "e*\nE", "-a*\n-", "-\n+\n-"] {
+        for args in [&[][..], &["-l", "5"]] {
+            let config = format!("{patterns}\n");
+            same_as_runit(&config, args, b"abc\n\nb\n\n\nabcdefg\n");
+        }
+    }
+}
+
+#[test]
 fn replaced_characters_are_runits_up_to_the_length() {
     let mut numbers = Numbers(3);
     let input: Vec<u8> = (0..80)
@@ -180,7 +190,15 @@ fn labels_become_local_time_as_multilogs_do() {
     log(svlogd(), &["-t"], &[&dir], b"one\ntwo @4\n");
     let labels = dir.path.join("current");
     let mut both = Vec::new();
-    for zone in ["UTC", "Europe/Berlin", ":America/New_York", "EST5EDT"] {
+    for zone in [
+        "UTC",
+        "Europe/Berlin",
+        ":America/New_York",
+        "EST5EDT",
+        "CET-1CEST",
+        "/usr/share/zoneinfo/Asia/Kolkata",
+        "Nonsense",
+    ] {
         for converter in [peer("tai64nlocal"), program("tai64nlocal").to_path_buf()] {
             let input = fs::File::open(&labels).unwrap();
             let result = Command::new(converter)
@@ -202,4 +220,39 @@ fn labels_become_local_time_as_multilogs_do() {
             Err(&both[1])
         }
     });
+}
+
+#[test]
+fn labels_before_1970_become_the_times_that_daemontools_gives() {
+    let scratch = Scratch::new();
+    let labels = "@3ffffffff0000000075bcd15 old\n@400000000000000900000000 x\n";
+    let labels = scratch.file("labels", labels);
+    let times = [peer("tai64nlocal"), program("tai64nlocal").to_path_buf()].map(|converter| {
+        let input = fs::File::open(&labels).unwrap();
+        let mut command = Command::new(converter);
+        stdout(
+            &command
+                .env("TZ", "Europe/Berlin")
+                .stdin(input)
+                .output()
+                .unwrap(),
+        )
+    });
+    assert_eq!(times[0], times[1]);
+    assert!(times[1].starts_with("1961-"), "{}", times[1]);
+}
+
+#[test]
+fn a_time_zone_without_end_is_not_one() {
+    for zone in ["/dev/zero", ":/dev/zero", "../../../dev/zero"] {
+        let mut command = Command::new(program("tai64nlocal"));
+        let result = command
+            .env("TZ", zone)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&result.stderr).into_owned();
+        assert!(said.contains("is not a time zone; using UTC"), "{said}");
+        assert_eq!(result.status.code(), Some(0));
+    }
 }

@@ -5,3 +5,4 @@ mod faults;
 mod interop;
 mod manual;
 mod processor;
+mod trust;

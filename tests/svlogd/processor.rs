@@ -127,7 +127,7 @@ fn a_new_processor_does_not_wait_for_the_failed_one() {
 #[test]
 fn a_processor_that_hangs_stops_neither_logging_nor_a_second_term() {
     let scratch = Scratch::new();
-    let dir = LogDir::new(&scratch, "log", "s40\nn5\n!echo $$ >&2; exec sleep 1000\n");
+    let dir = LogDir::new(&scratch, "log", "s40\nn0\n!echo $$ >&2; exec sleep 1000\n");
     let mut logger = Logger::svlogd(&scratch, &["-l", "10"], &[&dir]);
     let lines = numbered(0..200);
     logger.write(&lines);
@@ -195,4 +195,57 @@ fn what_a_crash_left_is_processed_at_the_next_start() {
     assert_eq!(texts, ["ONE\n", "Two\n", "THREE\n"]);
     assert_eq!(dir.text(), "ONE\nTwo\nTHREE\nfour\n");
     assert!(dir.old_names().iter().all(|name| name.ends_with(".s")));
+}
+
+/// A processor that waits for the file `go` beside the log directory, and adds its input to `all`.
+const GATED: &str = "!while ! test -e ../go; do sleep 0.02; done; tee -a ../all\n";
+
+#[test]
+fn a_slow_processor_gets_every_file() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", &format!("s40\nn3\n{GATED}"));
+    let mut logger = Logger::svlogd(&scratch, &["-l", "10"], &[&dir]);
+    let lines = numbered(0..200);
+    logger.write(&lines);
+    logger.says("wait for the processor; reading stops until one is done");
+    let waiting = dir
+        .old_names()
+        .iter()
+        .filter(|name| name.ends_with('u'))
+        .count();
+    assert_eq!(waiting, 3, "{:?}", dir.old_names());
+    scratch.file("go", "");
+    until("the last line", || dir.text().ends_with("line 199\n"));
+    assert_eq!(logger.said().matches("reading stops").count(), 1);
+    assert_eq!(logger.close(), 0);
+    let all = scratch.read("all");
+    let rest = fs::read_to_string(dir.path.join("current")).unwrap();
+    assert_eq!(format!("{all}{rest}"), lines);
+}
+
+#[test]
+fn full_drop_deletes_what_a_slow_processor_leaves_and_reports_it() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", &format!("s40\nn3\nfull drop\n{GATED}"));
+    let mut logger = Logger::svlogd(&scratch, &["-l", "10"], &[&dir]);
+    logger.write(numbered(0..200));
+    until("the last line", || dir.text().ends_with("line 199\n"));
+    logger.says("deleted before it was processed: ");
+    assert!(dir.old_names().len() <= 6, "{:?}", dir.old_names());
+    scratch.file("go", "");
+    assert_eq!(logger.close(), 0);
+}
+
+#[test]
+fn term_does_not_wait_for_a_slow_processor_to_read_the_pipe() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "s40\nn2\n!exec sleep 1000\n");
+    let mut logger = Logger::svlogd(&scratch, &["-l", "10"], &[&dir]);
+    let lines = numbered(0..50);
+    logger.write(&lines);
+    logger.says("reading stops");
+    logger.running.signal(libc::SIGTERM);
+    dir.holds(&lines);
+    logger.running.signal(libc::SIGTERM);
+    assert_eq!(logger.running.ended().code(), Some(0));
 }

@@ -391,7 +391,7 @@ impl World {
                 (Some(word), None)
             }
             Action::Warn(message) => {
-                self.warnings.push(message);
+                self.warnings.push(message.to_string());
                 (None, None)
             }
             Action::Leave => {

@@ -1,13 +1,10 @@
 //! Starting programs: the fork, what the child does before it becomes the program, and the go-ahead
 //! that `run` waits for. The process has one thread, so that the child may use the library freely.
-#![expect(
-    unsafe_code,
-    reason = "fork, close_range, dup2 and _exit have no safe form"
-)]
+#![expect(unsafe_code, reason = "fork, dup2 and _exit have no safe form")]
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 
@@ -18,9 +15,12 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use servicedir::layout::Layout;
 use servicedir::options::Options;
-use servicedir::report::{Reporter, Why};
+use servicedir::report::Why;
 
-use crate::{context, inherited};
+use super::descriptors::close_all_but;
+use super::go_ahead::Held;
+use super::{context, inherited};
+use crate::message::{Message, REPORTER};
 
 /// The exit code of a child that could not become its program: temporary failure, as daemontools.
 const NOT_EXECUTED: i32 = 111;
@@ -51,53 +51,6 @@ pub(crate) struct RunContext {
     pub(crate) logged: [bool; 2],
 }
 
-/// The line to a forked `run`: the go-ahead goes out, and what became of it comes back.
-#[derive(Debug)]
-pub(crate) struct Held(UnixStream);
-
-/// What became of a released run.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It is not decided yet.
-    Undecided,
-    /// It is `./run` now.
-    Executed,
-    /// It could not become that: why, in words, and the errno.
-    Refused(String, i32),
-}
-
-impl Held {
-    /// The go-ahead. A child that is gone is noticed by its end.
-    pub(crate) fn release(&mut self) {
-        drop(self.0.write_all(b"!"));
-    }
-
-    /// Asks what became of it, without waiting.
-    pub(crate) fn outcome(&mut self) -> Outcome {
-        let mut answer = Vec::new();
-        match self.0.read_to_end(&mut answer) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && answer.is_empty() => {
-                return Outcome::Undecided;
-            }
-            Err(_) => {}
-        }
-        match answer.split_first_chunk::<4>() {
-            None => Outcome::Executed,
-            Some((errno, what)) => Outcome::Refused(
-                String::from_utf8_lossy(what).into_owned(),
-                i32::from_le_bytes(*errno),
-            ),
-        }
-    }
-}
-
-impl AsFd for Held {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 /// Whether the file is there and may be executed.
 pub(crate) fn is_executable(file: &str) -> bool {
     rustix::fs::accessat(rustix::fs::CWD, file, Access::EXEC_OK, AtFlags::EACCESS).is_ok()
@@ -116,7 +69,7 @@ pub(crate) fn run(program: &Program<'_>, context: RunContext) -> io::Result<(Pid
         context.ready.as_ref().map(|(end, _)| end.as_raw_fd()),
     ];
     match fork(kept)? {
-        ForkResult::Parent { child } => Ok((parent_pid(child)?, Held(ours))),
+        ForkResult::Parent { child } => Ok((parent_pid(child)?, Held::new(ours))),
         ForkResult::Child => {
             let theirs = match &context.ready {
                 Some((_, number)) => out_of_the_way(theirs, *number),
@@ -133,14 +86,16 @@ pub(crate) fn run(program: &Program<'_>, context: RunContext) -> io::Result<(Pid
 ///
 /// # Errors
 /// The system has no process left.
-pub(crate) fn beside(program: &Program<'_>, reporter: Reporter, shown: &str) -> io::Result<Pid> {
+pub(crate) fn beside(program: &Program<'_>, shown: &std::path::Path) -> io::Result<Pid> {
     match fork([None, None])? {
         ForkResult::Parent { child } => parent_pid(child),
         ForkResult::Child => {
             rustix::process::umask(program.umask);
             let errno = execute(program, &Path::Relative);
-            let reason = reason(&Path::Relative, program.file, errno);
-            reporter.warning(format_args!("unable to start {shown}: {reason}"));
+            REPORTER.warning(Message::NotExecuted {
+                path: shown.to_path_buf(),
+                why: reason(&Path::Relative, program.file, errno),
+            });
             leave()
         }
     }
@@ -313,7 +268,7 @@ fn fork(kept: [Option<RawFd>; 2]) -> io::Result<ForkResult> {
         // First: should supervise be killed now, its lock is held for no longer than this takes.
         close_all_but(kept);
         rustix::process::setsid().ok();
-        inherited::default_dispositions(crate::CAUGHT);
+        inherited::default_dispositions(inherited::CAUGHT);
         before = SigSet::empty();
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).ok();
@@ -322,40 +277,6 @@ fn fork(kept: [Option<RawFd>; 2]) -> io::Result<ForkResult> {
 
 fn parent_pid(child: nix::unistd::Pid) -> io::Result<Pid> {
     Pid::from_raw(child.as_raw()).ok_or(io::ErrorKind::InvalidData.into())
-}
-
-fn close_all_but(kept: [Option<RawFd>; 2]) {
-    let mut kept: Vec<libc::c_uint> = kept
-        .into_iter()
-        .flatten()
-        .filter_map(|fd| fd.try_into().ok())
-        .collect();
-    kept.sort_unstable();
-    let mut first = 3;
-    for descriptor in kept.into_iter().chain([libc::c_uint::MAX]) {
-        if descriptor > first {
-            close_range(first, descriptor - 1);
-        }
-        first = descriptor.saturating_add(1);
-    }
-}
-
-/// Closes the descriptors from `first` to `last`; before Linux 5.9, and where a container forbids the
-/// system call, one by one up to the limit.
-fn close_range(first: libc::c_uint, last: libc::c_uint) {
-    // SAFETY: the child uses none of these: it never returns into the event loop. (By number, since
-    // musl has no function for it.)
-    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
-        return;
-    }
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let end = limit.map_or(1 << 20, |limit| limit.min(1 << 20));
-    for descriptor in (first..=last).take_while(|descriptor| u64::from(*descriptor) < end) {
-        if let Ok(descriptor) = descriptor.try_into() {
-            // SAFETY: as above.
-            unsafe { libc::close(descriptor) };
-        }
-    }
 }
 
 /// Ends the child without running anything that belongs to the parent.

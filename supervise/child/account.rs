@@ -5,7 +5,7 @@
 use servicedir::accounts::{self, Entry, Unreadable};
 use servicedir::options::{Account, User};
 
-use crate::context::Refused;
+use super::refused::Refused;
 
 /// The numbers that a service runs under.
 #[derive(Clone, PartialEq, Eq, Debug)]

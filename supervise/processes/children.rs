@@ -7,8 +7,6 @@ use rustix::process::Pid;
 use servicedir::signal::Signal;
 use servicedir::status::End;
 
-pub(crate) use servicedir::pidfd::{exit_status, send as pidfd_kill};
-
 /// The next child that has ended, left a zombie: its pid and its group are its own until [`reap`].
 pub(crate) fn next_ended() -> Option<(Pid, End)> {
     // SAFETY: plain data, for which zeros are a value.

@@ -6,12 +6,15 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use servicedir::journal::{Entry, LINE_MAX, ROTATE_AT, TORN};
 use servicedir::layout::{JOURNAL, JOURNAL_OLD};
 use servicedir::report::Why;
+
+use crate::message::{Message, warn};
 
 /// The mode of the file: everyone may read what happened.
 const MODE: u32 = 0o644;
@@ -29,6 +32,13 @@ pub(crate) enum NotWritten {
     NotFile,
     /// Another user owns the file, or it has another name elsewhere.
     Foreign,
+}
+
+impl NotWritten {
+    /// The state directory was removed.
+    pub(crate) fn is_no_directory(self) -> bool {
+        self == Self::Failed(Errno::NOENT)
+    }
 }
 
 impl From<Errno> for NotWritten {
@@ -73,11 +83,26 @@ impl JournalFile {
         (journal, last)
     }
 
+    /// Reports a failure once, until a line can be written again. `shown`: the service directory in
+    /// messages.
+    pub(crate) fn report(&mut self, outcome: Result<(), NotWritten>, shown: &Path) {
+        if let Err(why) = outcome
+            && !self.failing
+        {
+            let why = why.to_string();
+            warn(shown, &Message::JournalUnwritten { why });
+        }
+        self.failing = outcome.is_err();
+    }
+
     /// Appends lines.
     ///
     /// # Errors
-    /// Some line was not written: the reason of the first such line.
+    /// The reason of the first that was not written.
     pub(crate) fn append(&mut self, folder: impl AsFd, lines: &[Entry]) -> Result<(), NotWritten> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         let folder = folder.as_fd();
         let mut file = open(folder)?;
         let mut outcome = Ok(());
@@ -86,20 +111,13 @@ impl JournalFile {
                 file = rotate(folder, file)?;
                 self.torn = false;
             }
-            let written = self.write(&file, entry);
+            let written = self.append_one(&file, entry);
             outcome = outcome.and(written.map_err(NotWritten::from));
         }
         outcome
     }
 
-    /// Whether a failure is to be reported: the first of several in a row is.
-    pub(crate) fn is_news(&mut self, outcome: &Result<(), NotWritten>) -> bool {
-        let news = outcome.is_err() && !self.failing;
-        self.failing = outcome.is_err();
-        news
-    }
-
-    fn write(&mut self, file: &OwnedFd, entry: &Entry) -> rustix::io::Result<()> {
+    fn append_one(&mut self, file: &OwnedFd, entry: &Entry) -> rustix::io::Result<()> {
         self.line.clear();
         if self.torn {
             self.line.extend(TORN.bytes());

@@ -10,12 +10,9 @@ use servicedir::status::{End, Want};
 use servicedir::tai64n::Tai64n;
 
 use super::run::{Stage, Then};
-use super::{Asked, History, Machine, State};
+use super::{Asked, Machine, State, throttle};
 use crate::event::{Action, Job, Moment};
-
-/// A service that ended by itself is not started again within this time of its last start: without
-/// it, a `run` that ends at once would be a busy loop. daemontools and runit wait as long.
-const BETWEEN_STARTS: Duration = Duration::from_secs(1);
+use crate::message::Message;
 
 /// The exit code of a `finish` that says: failed for good (s6 has it so).
 const FAILED_FOR_GOOD: u8 = 125;
@@ -49,16 +46,11 @@ pub(super) enum Next {
 }
 
 impl Next {
-    /// The end of a message: when the next try is due.
-    pub(super) fn in_words(&self, now: Moment) -> String {
+    /// How long it is until the next try.
+    pub(super) fn wait(&self, now: Moment) -> Option<Duration> {
         match self {
-            Self::Backoff { until, .. } => {
-                let wait = until.saturating_duration_since(now.clock);
-                format!("; next try in {}", humantime::format_duration(wait))
-            }
-            Self::Stopped | Self::Exited | Self::Again | Self::Start | Self::Fatal(_) => {
-                String::new()
-            }
+            Self::Backoff { until, .. } => Some(until.saturating_duration_since(now.clock)),
+            Self::Stopped | Self::Exited | Self::Again | Self::Start | Self::Fatal(_) => None,
         }
     }
 }
@@ -92,14 +84,7 @@ impl Machine {
         }
         self.history.last_end = Some(end);
         self.history.run_ended = Some(now.label);
-        let asked_for = !matches!(
-            stage,
-            Stage::Stopping {
-                then: Then::Unexpected,
-                ..
-            }
-        );
-        let expected = asked_for && self.options.exitcodes.contains(end);
+        let expected = !stage.is_unexpected_stop() && self.options.exitcodes.contains(end);
         self.journal.note_end(Some(process.pid), end, expected);
         let next = self.after(stage, end, now);
         if matches!(next, Next::Exited | Next::Fatal(_)) {
@@ -154,55 +139,6 @@ impl Machine {
         }
     }
 
-    /// One more start has failed.
-    pub(super) fn failed_start(&mut self, now: Moment) -> Next {
-        match self.want {
-            Want::Down => return Next::Stopped,
-            Want::Once => return Next::Exited,
-            Want::Up => {}
-        }
-        let failed = self.history.failed_starts.saturating_add(1);
-        self.history.failed_starts = failed;
-        if self
-            .options
-            .startretries
-            .is_some_and(|retries| failed > retries)
-        {
-            let next = self.given_up();
-            if let Next::Fatal(reason) = &next {
-                let message = format!("given up after {reason}");
-                self.actions.push_back(Action::Warn(message));
-            }
-            return next;
-        }
-        let wait = self.options.backoff.wait(failed);
-        let until = now
-            .clock
-            .checked_add(wait)
-            .unwrap_or(now.clock + Duration::from_secs(u64::from(u32::MAX)));
-        Next::Backoff {
-            until,
-            label: now.label.after(until.saturating_duration_since(now.clock)),
-        }
-    }
-
-    /// What follows the last start that was to be tried.
-    pub(super) fn given_up(&self) -> Next {
-        let History {
-            failed_starts: failed,
-            last_end,
-            refusal,
-            ..
-        } = &self.history;
-        let last = match last_end {
-            Some(End::NotStarted(_)) if !refusal.is_empty() => format!(", the last: {refusal}"),
-            Some(end) => format!(", the last: {end}"),
-            None => String::new(),
-        };
-        let starts = if *failed == 1 { "start" } else { "starts" };
-        Next::Fatal(format!("{failed} failed {starts}{last}"))
-    }
-
     /// `finish` runs.
     pub(super) fn finish_spawned(&mut self, process: Identity, now: Moment) {
         if let State::Finish(finish) = &mut self.state {
@@ -221,9 +157,7 @@ impl Machine {
         };
         finish.kill_at = None;
         if let Some(process) = finish.process {
-            self.actions.push_back(Action::Warn(
-                "finish takes longer than finishsecs: killed".to_owned(),
-            ));
+            self.actions.push_back(Action::Warn(Message::FinishKilled));
             self.actions.push_back(Action::Signal {
                 to: process.pid,
                 signal: Signal::KILL,
@@ -261,11 +195,9 @@ impl Machine {
                 self.note_changes(now);
                 self.start(Asked::BySomeone, now);
             }
-            Next::Again => match self.history.last_start.map(|start| start + BETWEEN_STARTS) {
-                Some(again) if again > now.clock => {
-                    self.state = State::Exited { again: Some(again) }
-                }
-                Some(_) | None => self.start(Asked::Automatically, now),
+            Next::Again => match throttle::next_start(self.history.last_start, now.clock) {
+                again @ Some(_) => self.state = State::Exited { again },
+                None => self.start(Asked::Automatically, now),
             },
             Next::Backoff { until, .. } if until <= now.clock => {
                 self.start(Asked::Automatically, now)

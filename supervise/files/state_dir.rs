@@ -15,7 +15,9 @@ use servicedir::control::require_fifo;
 use servicedir::layout::{CONTROL, LOCK, OK};
 use servicedir::lock::{Lock, NotLocked};
 use servicedir::process::Place;
-use servicedir::report::{Failure, exit};
+use servicedir::report::{Failure, Why};
+
+use crate::message::Message;
 
 /// A status is much shorter; what is longer is none.
 const READ_MAX: u64 = 64 * 1024;
@@ -53,34 +55,30 @@ impl StateDir {
     /// # Errors
     /// Another supervise is there, or something cannot be made: a [`Failure`] that says it.
     pub(crate) fn open(path: &Path, shown: &Path) -> Result<Self, Failure> {
-        let at = |name: &str| shown.join(name).display().to_string();
-        make_dir(path).map_err(|error| {
-            Failure::system(format!("unable to create {}", shown.display()), error)
-        })?;
+        let unable = |verb, path: PathBuf, why: Why| {
+            Message::State {
+                verb,
+                path,
+                why: why.to_string(),
+            }
+            .fatal()
+        };
+        make_dir(path).map_err(|error| unable("create", shown.to_path_buf(), error.into()))?;
         let dir = rustix::fs::open(
             path,
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )
-        .map_err(|errno| Failure::system(format!("unable to open {}", shown.display()), errno))?;
+        .map_err(|errno| unable("open", shown.to_path_buf(), errno.into()))?;
         let lock = take_lock(&path.join(LOCK)).map_err(|not| match not {
-            NotLocked::Held(Some(pid)) => {
-                let message = format!(
-                    "unable to lock {}: held by process {}",
-                    at(LOCK),
-                    pid.as_raw_nonzero()
-                );
-                Failure::new(exit::SYSTEM, message)
+            NotLocked::Held(holder) => Message::LockHeld {
+                path: shown.join(LOCK),
+                holder,
             }
-            NotLocked::Held(None) => Failure::new(
-                exit::SYSTEM,
-                format!("unable to lock {}: held by another process", at(LOCK)),
-            ),
-            NotLocked::Failed(error) => {
-                Failure::system(format!("unable to lock {}", at(LOCK)), error)
-            }
+            .fatal(),
+            NotLocked::Failed(error) => unable("lock", shown.join(LOCK), error.into()),
         })?;
-        // What stands in the way of `ok` too is to be known before the service runs.
+        // A file in the place of `ok` has to be found before the service runs.
         make_fifo(&dir, OK, 0o622).map_err(unable_to_open(shown, OK))?;
         make_fifo(&dir, CONTROL, 0o600).map_err(unable_to_open(shown, CONTROL))?;
         let control =
@@ -96,7 +94,7 @@ impl StateDir {
         })
     }
 
-    /// Opens `ok`: from now on, whoever asks is told that a supervise is there.
+    /// Opens `ok`: from now on svok(8) finds a supervise there.
     ///
     /// # Errors
     /// A [`Failure`] that says it.
@@ -107,19 +105,16 @@ impl StateDir {
         Ok(())
     }
 
-    /// Whether somebody has removed the directory.
-    pub(crate) fn is_removed(&self) -> bool {
-        rustix::fs::fstat(&self.dir).is_ok_and(|stat| stat.st_nlink == 0)
-    }
-
-    /// A new state directory where this one was.
-    ///
-    /// # Errors
-    /// As [`StateDir::open`].
-    pub(crate) fn open_again(&self) -> Result<Self, Failure> {
-        let mut again = Self::open(&self.path, &self.shown)?;
-        again.open_ok()?;
-        Ok(again)
+    /// A new state directory in the place of this one, if this one was removed and a new one can be
+    /// made.
+    pub(crate) fn recreate_if_removed(&self) -> Option<Self> {
+        let removed = rustix::fs::fstat(&self.dir).is_ok_and(|stat| stat.st_nlink == 0);
+        if !removed {
+            return None;
+        }
+        let mut again = Self::open(&self.path, &self.shown).ok()?;
+        again.open_ok().ok()?;
+        Some(again)
     }
 
     /// The content of a file; `None` if there is none of that name, or what has the name is no file.
@@ -127,9 +122,13 @@ impl StateDir {
     /// # Errors
     /// It is there and cannot be read: a [`Failure`] that says it.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let unable = |why: rustix::io::Errno| {
-            let path = self.shown.join(name);
-            Failure::system(format!("unable to read {}", path.display()), why)
+        let unable = |errno: rustix::io::Errno| {
+            Message::State {
+                verb: "read",
+                path: self.shown.join(name),
+                why: Why::from(errno).to_string(),
+            }
+            .fatal()
         };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
@@ -271,13 +270,16 @@ fn link_target(link: &Path) -> io::Result<PathBuf> {
 fn unable_to_open(dir: &Path, name: &str) -> impl Fn(rustix::io::Errno) -> Failure {
     let path = dir.join(name);
     move |errno| {
-        let what = format!("unable to open the FIFO {}", path.display());
-        match errno {
-            rustix::io::Errno::INVAL => {
-                Failure::new(exit::SYSTEM, format!("{what}: it is no FIFO"))
-            }
-            _ => Failure::system(what, errno),
+        let why = match errno {
+            rustix::io::Errno::INVAL => "not a FIFO".to_owned(),
+            _ => Why::from(errno).to_string(),
+        };
+        Message::State {
+            verb: "open the FIFO",
+            path: path.clone(),
+            why,
         }
+        .fatal()
     }
 }
 

@@ -1,5 +1,5 @@
-//! The processes of another supervise's making: found by the status record, watched and signalled by
-//! a pidfd. They are not our children, so that somebody else reaps them.
+//! A process that another supervise started: found by the status record, watched and signalled by
+//! a pidfd. It is not a child of this supervise, so its parent reaps it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
-use servicedir::layout::STATUS;
-use servicedir::process::{Identity, Place, World};
-use servicedir::report::Failure;
+use servicedir::pidfd;
+use servicedir::process::{Identity, Place};
 use servicedir::signal::Signal;
-use servicedir::status::{End, Record, Status};
+use servicedir::status::End;
 
-use crate::process;
-use crate::state_dir::StateDir;
+use super::children;
 
 /// How long a zombie may wait for its parent to reap it, before its end is taken to be unknown. As
 /// svscan is a child subreaper, it is svscan that reaps, and at once.
@@ -56,16 +54,16 @@ impl Adopted {
     /// As kill(2).
     pub(crate) fn signal(&self, signal: Signal, group: bool) -> rustix::io::Result<()> {
         if !group {
-            return process::pidfd_kill(&self.pidfd, signal, false);
+            return pidfd::send(&self.pidfd, signal, false);
         }
         let leader = self.leader.as_ref().unwrap_or(&self.pidfd);
-        match process::pidfd_kill(leader, signal, true) {
+        match pidfd::send(leader, signal, true) {
             // Before Linux 6.9 (EINVAL), or it leads no group, and who led its group is gone.
             Err(Errno::INVAL | Errno::SRCH) => {
                 // The group is its own as long as it is there itself.
                 let place = Place::of(self.pid()).filter(|it| it.identity == self.identity);
                 let group = place.and_then(|it| it.group).ok_or(Errno::SRCH)?;
-                process::kill(group, signal, true)
+                children::kill(group, signal, true)
             }
             sent => sent,
         }
@@ -96,7 +94,7 @@ impl Adopted {
                 .zombie_status()
                 .and_then(End::from_wait_status)
         };
-        if let Some(end) = process::exit_status(&self.pidfd).or_else(status) {
+        if let Some(end) = pidfd::exit_status(&self.pidfd).or_else(status) {
             return Some(end);
         }
         if overdue || seen.contains(PollFlags::HUP) {
@@ -119,22 +117,4 @@ fn leader(pid: Pid) -> Option<OwnedFd> {
     let leader = rustix::process::pidfd_open(group, PidfdFlags::empty()).ok();
     // Still in that group: so the group's number cannot have become another process's meanwhile.
     leader.filter(|_| Place::of(pid).is_some_and(|place| place.group == Some(group)))
-}
-
-/// What a supervise before this one left behind, if there is something to go on with.
-///
-/// # Errors
-/// There is a status and it cannot be read: to go on without it might start a second service.
-#[inline(never)]
-pub(crate) fn left_behind(
-    files: &StateDir,
-    world: &World,
-) -> Result<Option<(Status, Record)>, Failure> {
-    let found = files.read(STATUS)?.and_then(|bytes| {
-        let status = Status::unpack(&bytes).ok()?;
-        let record = status.record.clone()?;
-        // After a reboot, or in another pid namespace, its pids mean nothing here.
-        (record.world.is(world) && !record.left).then_some((status, record))
-    });
-    Ok(found)
 }

@@ -8,6 +8,9 @@ use std::ffi::OsString;
 
 use servicedir::signal::Signal;
 
+/// The signals that supervise catches; a child sets them back to their defaults.
+pub(crate) const CAUGHT: [Signal; 3] = [Signal::CHLD, Signal::TERM, Signal::INT];
+
 /// Sets these signals to what they do by default: once, all of them, in supervise itself, and in a
 /// child only what supervise has caught since, because a start is to be short.
 ///

@@ -10,13 +10,14 @@ use rustix::process::Pid;
 use servicedir::layout::{CHECK, CONTROL_SCRIPTS, ERRLOG, FINISH, LOG, Layout, RUN};
 use servicedir::options::{Options, Ready};
 use servicedir::process::Identity;
-use servicedir::report::{Reporter, Why};
 
+use super::fork::{self, Program, RunContext, c_string};
+use super::go_ahead::Held;
 use crate::event::Job;
-use crate::notify_socket::NotifySocket;
-use crate::readiness::Readiness;
-use crate::spawn::{self, Held, Program, RunContext, c_string};
-use crate::state_dir::StateDir;
+use crate::files::state_dir::StateDir;
+use crate::message::{Message, warn};
+use crate::readiness::socket::NotifySocket;
+use crate::readiness::source::Readiness;
 
 /// Starts the programs of one service, from its directory.
 #[derive(Debug)]
@@ -37,18 +38,13 @@ impl Launcher {
         &self,
         options: &Options,
         state: &StateDir,
-        reporter: Reporter,
     ) -> io::Result<(Pid, Held, Readiness)> {
         let mut program = self.program(RUN, Vec::new(), options);
         let (ready, mut readiness) = match options.ready {
             Ready::Startsecs | Ready::Check => (None, Readiness::None),
             Ready::Notify => {
                 let (socket, address) = NotifySocket::bind(state).inspect_err(|error| {
-                    reporter.warning(format_args!(
-                        "{}: unable to bind the notify socket: {}",
-                        self.shown.display(),
-                        Why::from(error)
-                    ));
+                    warn(&self.shown, &Message::NoNotifySocket(error.into()));
                 })?;
                 program.granted.push(("NOTIFY_SOCKET", address));
                 (None, Readiness::Socket(socket))
@@ -63,7 +59,7 @@ impl Launcher {
             ready,
             logged: logged(),
         };
-        let (pid, held) = spawn::run(&program, context)?;
+        let (pid, held) = fork::run(&program, context)?;
         if let Readiness::Socket(socket) = &mut readiness {
             socket.run = Some(Identity::of(pid));
         }
@@ -74,19 +70,14 @@ impl Launcher {
     ///
     /// # Errors
     /// No process is left.
-    pub(crate) fn beside(
-        &self,
-        job: Job,
-        options: &Options,
-        reporter: Reporter,
-    ) -> io::Result<Option<Pid>> {
+    pub(crate) fn beside(&self, job: Job, options: &Options) -> io::Result<Option<Pid>> {
         let file = match job {
             Job::Run => RUN.to_owned(),
             Job::Finish { .. } => FINISH.to_owned(),
             Job::Check => CHECK.to_owned(),
             Job::Script { letter, .. } => format!("{CONTROL_SCRIPTS}/{}", char::from(letter)),
         };
-        if !spawn::is_executable(&file) {
+        if !fork::is_executable(&file) {
             return Ok(None);
         }
         let arguments = match job {
@@ -105,7 +96,7 @@ impl Launcher {
             ..self.program(&file, arguments, options)
         };
         let shown = self.shown.join(&file);
-        spawn::beside(&program, reporter, &shown.display().to_string()).map(Some)
+        fork::beside(&program, &shown).map(Some)
     }
 
     fn program<'a>(

@@ -5,7 +5,6 @@
 //! runs with more rights than its options give it.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::{self, Display};
 
 use nix::unistd::{Gid, Uid};
 use rustix::fs::Mode;
@@ -13,50 +12,12 @@ use rustix::process::Rlimit;
 
 use servicedir::layout::Layout;
 use servicedir::options::{Hard, Limit, Options};
-use servicedir::report::Why;
 
-use crate::account::{self, Credentials};
+use super::account::{self, Credentials};
+use super::refused::Refused;
 
 /// What of another's notification protocol is never handed on to a service that did not ask.
 const NOT_INHERITED: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
-
-/// A step that failed: the service is not started.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Refused {
-    /// `unable to set limit-nofile to 5000`.
-    pub(crate) what: String,
-    /// The reason in words.
-    pub(crate) why: String,
-    /// The errno that stands for it in the status record.
-    pub(crate) errno: i32,
-}
-
-impl Refused {
-    /// A system call failed.
-    pub(crate) fn system(what: impl Into<String>, why: impl Into<Why>) -> Self {
-        let why = why.into();
-        Self {
-            what: what.into(),
-            why: why.to_string(),
-            errno: why.0,
-        }
-    }
-
-    /// It failed for a reason that no errno tells.
-    pub(crate) fn words(what: impl Into<String>, why: impl Into<String>, errno: i32) -> Self {
-        Self {
-            what: what.into(),
-            why: why.into(),
-            errno,
-        }
-    }
-}
-
-impl Display for Refused {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.what, self.why)
-    }
-}
 
 /// Makes this process what the options say, in the order that the steps need: whoever looks up names
 /// still has all its memory and descriptors, and the rights to do all the rest are given up last.

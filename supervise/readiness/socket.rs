@@ -12,15 +12,15 @@ use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
-use rustix::process::Pid;
 use servicedir::layout::NOTIFY;
 use servicedir::process::{Identity, Place, user};
 
-use crate::datagram::{Sender, receive};
+use super::datagram::{Sender, receive};
+use super::kinship::{self, Kinship};
+use super::main_pid;
+use super::message::Message;
 use crate::event::Notice;
-use crate::kinship::{self, Kinship};
-use crate::notify::Message;
-use crate::state_dir::StateDir;
+use crate::files::state_dir::StateDir;
 
 /// The longest datagram that counts, in bytes; what sd_notify(3) promises to get through.
 const LONGEST: usize = 4096;
@@ -36,9 +36,9 @@ pub(crate) struct NotifySocket {
     pub(crate) run: Option<Identity>,
 }
 
-/// What was heard at once.
+/// What one message said.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     /// The process that is to be the main one; it belongs to the service.
     pub(crate) main: Option<Identity>,
     /// What was said.
@@ -104,9 +104,9 @@ impl NotifySocket {
         Ok(Self { socket, run: None })
     }
 
-    /// Hears the next datagram, if there is one. One that does not count says nothing, and the
+    /// Reads the next datagram, if there is one. One that does not count has no notices, and the
     /// descriptors that came with it are closed.
-    pub(crate) fn hear(&self, main: Identity) -> Option<Heard> {
+    pub(crate) fn read(&self, main: Identity) -> Option<Received> {
         let mut buffer = [0; LONGEST];
         let datagram = receive(self.as_fd(), &mut buffer).ok()?;
         let roots: Vec<Identity> = std::iter::once(main).chain(self.run).collect();
@@ -114,11 +114,11 @@ impl NotifySocket {
             .sender
             .is_some_and(|sender| may_speak(sender, &roots));
         let Some(bytes) = datagram.bytes.filter(|_| counts) else {
-            return Some(Heard::default());
+            return Some(Received::default());
         };
         let message = Message::read(bytes);
-        Some(Heard {
-            main: message.main.and_then(|pid| main_process(pid, &roots)),
+        Some(Received {
+            main: message.main.and_then(|pid| main_pid::checked(pid, &roots)),
             notices: message.notices,
             barrier: if message.barrier {
                 datagram.descriptors
@@ -148,10 +148,4 @@ fn may_speak(sender: Sender, roots: &[Identity]) -> bool {
             roots.iter().any(|root| root.pid == pid || is_users(root))
         }
     }
-}
-
-/// The process of that pid, if it lives and belongs to the service.
-fn main_process(pid: Pid, roots: &[Identity]) -> Option<Identity> {
-    let place = Place::of(pid).filter(|place| !place.zombie)?;
-    (kinship::of(pid, roots, Place::of) == Kinship::Own).then_some(place.identity)
 }

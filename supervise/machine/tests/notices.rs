@@ -10,7 +10,7 @@ use servicedir::signal::Signal;
 use servicedir::status::{End, State, Status};
 use servicedir::tai64n::Tai64n;
 
-use super::Machine;
+use super::super::Machine;
 use crate::event::{Action, Event, Job, Moment, Notice};
 
 /// The pids of the runs are counted up from here.
