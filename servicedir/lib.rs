@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod control;
 pub mod duration;
+pub mod entry;
 pub mod error_words;
 pub mod exec;
 pub mod foreground;
@@ -17,6 +18,7 @@ pub mod lock;
 pub mod options;
 pub mod pidfd;
 pub mod process;
+pub mod progress;
 pub mod reading;
 pub mod report;
 pub mod signal;

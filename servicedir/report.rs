@@ -148,6 +148,11 @@ impl Reporter {
         self.line("info", message);
     }
 
+    /// Text in the form of another suite, whose programs have the same name; it ends its own lines.
+    pub fn plain(self, text: &str) {
+        drop(io::stderr().write_all(text.as_bytes()));
+    }
+
     /// Ends the program with what `run` returned: its code, or its failure's line and code.
     #[must_use]
     pub fn finish(self, outcome: Result<u8, Failure>) -> ExitCode {

@@ -30,6 +30,8 @@ impl Signal {
     pub const USR2: Self = Self(libc::SIGUSR2);
     /// SIGALRM.
     pub const ALRM: Self = Self(libc::SIGALRM);
+    /// A write to a pipe without a reader.
+    pub const PIPE: Self = Self(libc::SIGPIPE);
     /// SIGTERM.
     pub const TERM: Self = Self(libc::SIGTERM);
     /// SIGCHLD.

@@ -47,14 +47,29 @@ impl fmt::Display for Words<'_> {
         for (_, words) in parts.iter().filter(|(holds, _)| *holds) {
             out.write_str(words)?;
         }
-        match &status.record {
-            Some(record) => further(out, status, record, *now),
+        Further { status, now: *now }.fmt(out)
+    }
+}
+
+/// What no older suite knows of a service, each part after a comma; nothing for a service that is
+/// simply up, or was simply stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Further<'a> {
+    /// The status.
+    pub status: &'a Status,
+    /// The time to count to.
+    pub now: Tai64n,
+}
+
+impl fmt::Display for Further<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.status.record {
+            Some(record) => further(out, self.status, record, self.now),
             None => Ok(()),
         }
     }
 }
 
-/// What daemontools does not know, each part after a comma.
 fn further(
     out: &mut fmt::Formatter<'_>,
     status: &Status,

@@ -1,7 +1,7 @@
 //! What a status means for what was asked: done, not yet, or never. No I/O and no clock.
 
-use rustix::process::Pid;
 use servicedir::control::Control;
+use servicedir::progress::{Before, Progress, progress};
 use servicedir::signal::Signal;
 use servicedir::status::{Phase, Record, State, Status, Want};
 
@@ -142,18 +142,6 @@ const SIGNALS: [(Signal, Effect); 11] = [
     (Signal::WINCH, Effect::Unseen),
 ];
 
-/// What was there before the commands were sent.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Before {
-    /// The status. A supervise that has just begun has not written its own yet: this is then its
-    /// predecessor's.
-    pub(crate) status: Option<Status>,
-    /// The supervise that is there, as far as that can be told.
-    pub(crate) supervise: Option<Pid>,
-    /// Bytes in the control FIFO that it had not read yet.
-    pub(crate) unread: u32,
-}
-
 /// What is there now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Now<'a> {
@@ -190,7 +178,10 @@ pub(crate) fn judge(asked: &Asked, before: &Before, now: Now<'_>) -> Answer {
             Answer::Pending
         };
     }
-    let answer = match (now.status, progress(asked, before, now)) {
+    let answer = match (
+        now.status,
+        progress(asked.sent, before, now.drained, now.status),
+    ) {
         (Some(status), Progress::Acted) => judge_status(asked, before, status),
         (Some(_), Progress::Lost) => Answer::Lost,
         (Some(_), Progress::Unread) | (None, _) => Answer::Pending,
@@ -205,42 +196,6 @@ pub(crate) fn judge(asked: &Asked, before: &Before, now: Now<'_>) -> Answer {
         Answer::Absent
     } else {
         answer
-    }
-}
-
-/// How far the commands have come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Progress {
-    /// They wait in the FIFO, or have just been read from it.
-    Unread,
-    /// They have been acted on, so that the status speaks of what came after them.
-    Acted,
-    /// The FIFO is empty, and the supervise that is there now has not counted them. That may be
-    /// because it has just read them; if it stays so, another one did, and died.
-    Lost,
-}
-
-/// How far the commands have come.
-///
-/// A supervise of this suite counts the bytes that it acted on, from 0 when it begins, and announces
-/// the count. Another suite's has read them when the FIFO is empty.
-pub(crate) fn progress(asked: &Asked, before: &Before, now: Now<'_>) -> Progress {
-    if asked.sent == 0 {
-        return Progress::Acted;
-    }
-    match (record(before.status.as_ref()), record(now.status)) {
-        (Some(then), Some(new)) if then.supervise == new.supervise => {
-            let advanced = new.commands.wrapping_sub(then.commands);
-            let needed = before.unread.saturating_add(asked.sent);
-            if (needed..=i32::MAX as u32).contains(&advanced) {
-                Progress::Acted
-            } else {
-                Progress::Unread
-            }
-        }
-        (_, Some(_) | None) if !now.drained => Progress::Unread,
-        (_, Some(new)) if new.commands < asked.sent => Progress::Lost,
-        (_, Some(_) | None) => Progress::Acted,
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use servicedir::control::Control;
 use servicedir::layout::{LOCK, Layout};
 use servicedir::lock;
+use servicedir::progress::{Before, Progress, progress};
 use servicedir::reading::{Unread, read_status};
 use servicedir::report::{Reporter, exit};
 use servicedir::state_folder::{StateFolder, is_supervised};
@@ -18,7 +19,7 @@ use servicedir::trust::Refused;
 use servicedir::words::Words;
 
 use crate::message::Message;
-use crate::outcome::{Answer, Asked, Before, Now, Progress, judge, progress};
+use crate::outcome::{Answer, Asked, Now, judge};
 use crate::send::{self, Unsent};
 
 /// How long a supervise that is gone is given to come back: svscan starts a new one within a second
@@ -273,11 +274,13 @@ impl Awaited {
             normally_up: None,
             now: Tai64n::now(),
         };
-        let acted = progress(asked, &self.before, looked.now()) == Progress::Acted;
-        match (looked.supervised, acted) {
+        let progress = progress(asked.sent, &self.before, looked.drained, Some(status));
+        match (looked.supervised, progress) {
             (false, _) => format!("supervise not running, last seen {words}"),
-            (true, false) => format!("supervise has not read the command, {words}"),
-            (true, true) => words.to_string(),
+            (true, Progress::Acted) => words.to_string(),
+            (true, Progress::Unread | Progress::Lost) => {
+                format!("supervise has not read the command, {words}")
+            }
         }
     }
 }

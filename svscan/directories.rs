@@ -153,7 +153,7 @@ fn hold(name: &OsStr, id: &Id) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let held = rustix::fs::open(name, flags, Mode::empty()).ok()?;
     let limit = getrlimit(Resource::Nofile).current;
-    let room = limit.is_none_or(|limit| u64::from(held.as_raw_fd().unsigned_abs()) < limit / 2);
+    let room = limit.is_none_or(|limit| u64::from(held.as_raw_fd().unsigned_abs()) < limit / 4);
     let stat = fstat(&held).ok()?;
     (room && (stat.st_dev, stat.st_ino) == (id.dev, id.ino)).then_some(held)
 }

@@ -1,53 +1,65 @@
 //! The two options that are svscan's: `priority` and `essential`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::Pid;
-use servicedir::layout::{Layout, OPTIONS};
-use servicedir::options;
+use servicedir::layout::Layout;
+use servicedir::options::{self, Fault};
 use servicedir::status::{Record, State, Status, Want};
 
+use crate::message::{Message, Messages, Topic};
 use crate::process::recorded;
 use crate::scan::Id;
 
 /// The options of a service that are svscan's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct Essential {
     /// Its place in the order of starting and stopping.
     pub(crate) priority: i32,
     /// Everything is stopped when it has ended for good.
     pub(crate) essential: bool,
 }
 
-/// Reads the options of the service at `dir`. Where any of them is at fault, the supervise reports
-/// that, and these two are taken as far as they can be read.
-pub(crate) fn wanted(dir: &Path) -> Wanted {
-    match options::read(dir) {
-        Ok(options) => Wanted {
-            priority: options.priority,
-            essential: options.essential,
-        },
-        Err(_) => Wanted {
-            priority: value(dir, "priority")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(999),
-            essential: value(dir, "essential")
-                .is_some_and(|text| matches!(text.as_str(), "yes" | "true" | "1")),
-        },
+impl Essential {
+    /// Reads the options of the service at `dir`, whatever is wrong with its other ones. `before` is
+    /// what they were: a file that cannot be read for now changes nothing.
+    ///
+    /// An `essential` that is at fault counts as yes: somebody wanted more than what holds without
+    /// it, and a container that goes on without its service is worse than one that ends.
+    pub(crate) fn read(dir: &Path, before: Option<(i32, bool)>, messages: &mut Messages) -> Self {
+        let name = dir.as_os_str();
+        let passing = |fault: &Fault| before.filter(|_| fault.passing);
+        let priority = match options::read_only(dir, "priority") {
+            Ok(options) => options.priority,
+            // The supervise reports it.
+            Err(fault) => passing(&fault).map_or_else(
+                || options::Options::default().priority,
+                |(priority, _)| priority,
+            ),
+        };
+        let topic = Topic::Essential(name.to_os_string());
+        let essential = match options::read_only(dir, "essential") {
+            Ok(options) => {
+                messages.clear(&topic);
+                options.essential
+            }
+            Err(fault) => passing(&fault).map_or_else(
+                || {
+                    let message = Message::EssentialFault(name.to_os_string(), fault.to_string());
+                    messages.warn_once(topic, message);
+                    true
+                },
+                |(_, essential)| essential,
+            ),
+        };
+        Self {
+            priority,
+            essential,
+        }
     }
-}
-
-/// The value in an option file, by itself.
-fn value(dir: &Path, name: &str) -> Option<String> {
-    let text = fs::read_to_string(dir.join(OPTIONS).join(name)).ok()?;
-    let mut lines = text.lines().map(str::trim);
-    lines
-        .find(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
 }
 
 /// The exit code that an essential service leaves when its status says that it has ended for good.

@@ -5,9 +5,10 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::WaitStatus;
+use rustix::process::{WaitStatus, getpid};
 use servicedir::report::{Failure, exit};
 use servicedir::signal::{SelfPipe, Signal};
 
@@ -15,14 +16,16 @@ use crate::essential::{self, Essentials};
 use crate::holdings::Holdings;
 use crate::message::{Message, Messages};
 use crate::notify::{self, notify};
+use crate::replace::Invocation;
 use crate::scan::{Action, Cause, Event, Id, Scan, Unit};
 use crate::spawn::Spawner;
 use crate::start::Starter;
 use crate::stop;
 use crate::survey::{Survey, View};
 
-/// The signals that are caught. The last three do nothing; by default they would end svscan.
-const SIGNALS: [Signal; 8] = [
+/// The signals that are caught. ALRM, USR1 and PIPE do nothing; by default they would end svscan.
+const SIGNALS: [Signal; 9] = [
+    Signal::PIPE,
     Signal::CHLD,
     Signal::TERM,
     Signal::INT,
@@ -32,6 +35,18 @@ const SIGNALS: [Signal; 8] = [
     Signal::USR1,
     Signal::USR2,
 ];
+
+/// RTMIN+3, by which systemd stops a container's process 1: the C library keeps two real-time signals
+/// to itself, so its first is 34.
+const HALT: i32 = 37;
+
+/// What else is TERM to process 1: container images have these as their STOPSIGNAL. The end of process 1
+/// is the end of all others, so it cannot leave supervises running.
+fn stop_signals_of_init() -> Vec<Signal> {
+    let halt = Signal::from_number(HALT);
+    let all = [Some(Signal::QUIT), Some(Signal::WINCH), halt];
+    all.into_iter().flatten().collect()
+}
 
 /// svscan.
 #[derive(Debug)]
@@ -43,6 +58,10 @@ pub(crate) struct EventLoop {
     spawner: Spawner,
     messages: Messages,
     signals: SelfPipe,
+    /// What is TERM beside TERM and INT.
+    stop_signals: Vec<Signal>,
+    /// None: it cannot be replaced.
+    invocation: Option<Invocation>,
     exit: Option<u8>,
 }
 
@@ -56,9 +75,22 @@ impl EventLoop {
         survey: Survey,
         spawner: Spawner,
         messages: Messages,
+        invocation: Option<Invocation>,
     ) -> Result<Self, Failure> {
-        let signals = SelfPipe::catching(&SIGNALS)
+        let is_init = getpid().is_init();
+        let stop_signals = if is_init {
+            stop_signals_of_init()
+        } else {
+            Vec::new()
+        };
+        let others = stop_signals
+            .iter()
+            .filter(|signal| !SIGNALS.contains(signal));
+        let caught: Vec<Signal> = SIGNALS.iter().chain(others).copied().collect();
+        let signals = SelfPipe::catching(&caught)
             .map_err(|error| Message::UnableToCatchSignals(error.into()))?;
+        // Now that they are caught: a svscan that was replaced has left them blocked.
+        SigSet::empty().thread_set_mask().ok();
         Ok(Self {
             scan,
             survey,
@@ -67,6 +99,8 @@ impl EventLoop {
             spawner,
             messages,
             signals,
+            stop_signals,
+            invocation,
             exit: None,
         })
     }
@@ -104,18 +138,28 @@ impl EventLoop {
             descriptors.push(PollFd::new(pidfd, PollFlags::IN));
         }
         descriptors.push(PollFd::new(&self.signals, PollFlags::IN));
-        let inotify = self.survey.watches().descriptor();
+        let inotify = self.survey.inotify();
         descriptors.extend(inotify.map(|inotify| PollFd::new(inotify, PollFlags::IN)));
+        let mounts = self.survey.mounts();
+        descriptors.extend(mounts.map(|mounts| PollFd::new(mounts, PollFlags::PRI)));
         match poll(&mut descriptors, timeout.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR | Errno::NOMEM | Errno::AGAIN) => return Ok(Vec::new()),
             Err(errno) => return Err(Message::UnableToPoll(errno.into()).into()),
         }
+        let is_mounted = mounts.is_some()
+            && descriptors
+                .last()
+                .is_some_and(|mounts| mounts.revents().contains(PollFlags::PRI));
         let ended = adopted.into_iter().zip(&descriptors);
-        Ok(ended
+        let ended = ended
             .filter(|(_, descriptor)| !descriptor.revents().is_empty())
             .map(|(id, _)| id.clone())
-            .collect())
+            .collect();
+        if is_mounted {
+            self.survey.note_mount(Instant::now());
+        }
+        Ok(ended)
     }
 
     fn timeout(&self, busy: bool) -> Option<Timespec> {
@@ -132,11 +176,14 @@ impl EventLoop {
     }
 
     fn take_signals(&mut self) {
-        let (mut stop, mut rescan, mut leave) = (false, false, false);
+        let (mut stop, mut rescan, mut leave, mut replace) = (false, false, false, false);
+        let stop_signals = &self.stop_signals;
         self.signals.take(|signal| match signal {
+            signal if stop_signals.contains(&signal) => stop = true,
             Signal::TERM | Signal::INT => stop = true,
             Signal::HUP => rescan = true,
             Signal::QUIT => leave = true,
+            Signal::USR2 => replace = true,
             _ => {}
         });
         if leave {
@@ -145,9 +192,21 @@ impl EventLoop {
         if stop {
             self.terminate(Cause::Signal);
         }
+        if replace && !leave && !self.scan.is_stopping() {
+            self.replace();
+        }
         if rescan {
             self.look_at_all();
             self.step(Event::RetryNow);
+        }
+    }
+
+    /// Executes the program again, which may be a newer one now.
+    fn replace(&mut self) {
+        if let Some(invocation) = &self.invocation {
+            let why = self.spawner.with_given_limit(|| invocation.execute());
+            let message = Message::UnableToReplace(invocation.program().clone(), why);
+            self.messages.warn(&message);
         }
     }
 
@@ -238,7 +297,10 @@ impl EventLoop {
             Action::End(id, ending) => {
                 return Vec::from_iter(stop::end(&id, ending, units, &mut self.holdings));
             }
-            Action::Check(id) => return vec![stop::check(&id, units, &self.holdings)],
+            Action::Check(id) => {
+                let stopping = self.scan.is_stopping();
+                return vec![stop::check(&id, stopping, units, &self.holdings)];
+            }
             Action::Forget(id) => self.holdings.forget(&id, units),
             Action::Kill(id) => {
                 if let Some(unit) = units.get(&id) {
@@ -257,6 +319,7 @@ impl EventLoop {
         let mut starter = Starter {
             units,
             holdings: &mut self.holdings,
+            lock: self.survey.lock(),
             spawner: &self.spawner,
             messages: &mut self.messages,
         };

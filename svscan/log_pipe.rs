@@ -1,86 +1,137 @@
 //! The pipe of a log that another svscan made.
 //!
-//! The ends of a log's pipe are copied out of `/proc/PID/fd` of any process that has one: the log's
-//! supervise, its logger, the service's supervise, the service.
+//! It is copied out of `/proc/PID/fd` of a process that has it. A supervise that runs as this process
+//! does is believed: its descriptors are those that a svscan gave it. A service is not: it may have
+//! anything there, the control FIFO of another service, or a pipe of its own. Of its descriptors, and
+//! of those of its session, only the pipe counts whose inode was written down when it was made.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::process::Pid;
-use servicedir::control;
+use rustix::fs::{Mode, OFlags, fstat, fstatfs};
+use rustix::process::{Pid, geteuid};
 use servicedir::layout::Layout;
-use servicedir::process::World;
+use servicedir::process::{Place, World, user};
 
 use crate::pipes::Pipe;
-use crate::process::{Supervised, process_of, supervise_of};
+use crate::process::{Supervised, open_files, process_of, supervise_of};
 use crate::scan::Stream;
 
-/// A copy of the pipe of a log, from any process that has an end of it. A log's stdin is its pipe for
-/// certain; a service's output is so only if it is not what svscan itself writes to.
-pub(crate) fn find_pipe<'a>(
-    log: &Layout,
-    writers: impl Iterator<Item = (&'a Layout, Stream)>,
-    world: &World,
-) -> Option<Pipe> {
-    let processes = |layout: &Layout| {
-        let supervise = match supervise_of(layout) {
-            Ok(Supervised::By(process)) => Some(process.pid),
-            Ok(Supervised::No | Supervised::Unknown) | Err(_) => None,
-        };
-        let service = process_of(layout, world).map(|process| process.pid);
-        supervise.into_iter().chain(service).collect::<Vec<_>>()
-    };
-    if let Some(pipe) = processes(log).into_iter().find_map(|pid| copy_pipe(pid, 0)) {
-        return Some(pipe);
-    }
-    for (writer, stream) in writers {
-        let number = match stream {
-            Stream::Out => 1,
-            Stream::Err => 2,
-        };
-        let pipe = processes(writer)
-            .into_iter()
-            .find_map(|pid| copy_pipe(pid, number));
-        if let Some(pipe) = pipe.filter(|pipe| !is_own_output(pipe)) {
-            return Some(pipe);
+/// The file system of pipes, as statfs(2) names it (`PIPEFS_MAGIC` of linux/magic.h).
+const PIPEFS: i128 = 0x5049_5045;
+
+/// A search for the pipe of a log.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    /// The log.
+    pub(crate) log: &'a Layout,
+    /// The services that write to it.
+    pub(crate) writers: &'a [(Layout, Stream)],
+    /// The inode of its pipe, if it was written down.
+    pub(crate) recorded: Option<u64>,
+    /// This boot and pid namespace.
+    pub(crate) world: &'a World,
+}
+
+/// What a search found.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The pipe.
+    Found(Pipe),
+    /// No process has one.
+    None,
+    /// A service writes to a pipe that may be anything.
+    Lost,
+}
+
+impl Search<'_> {
+    /// Searches.
+    pub(crate) fn run(&self) -> Outcome {
+        let writers = self.writers.iter().map(|(layout, stream)| {
+            let number = match stream {
+                Stream::Out => 1,
+                Stream::Err => 2,
+            };
+            (layout, number)
+        });
+        let mut supervises = [(self.log, 0)].into_iter().chain(writers);
+        let pipe = supervises.find_map(|(layout, number)| pipe_of_supervise(layout, number));
+        if let Some(pipe) = pipe.or_else(|| self.recorded_pipe()) {
+            return Outcome::Found(pipe);
+        }
+        let is_alive = |layout: &Layout| process_of(layout, self.world).is_some();
+        match self.writers.iter().any(|(layout, _)| is_alive(layout)) {
+            true => Outcome::Lost,
+            false => Outcome::None,
         }
     }
-    None
-}
-/// Both ends of the pipe that a process has as that descriptor.
-fn copy_pipe(pid: Pid, number: u8) -> Option<Pipe> {
-    let path = format!("/proc/{}/fd/{number}", pid.as_raw_nonzero());
-    let read = open_end(&path, OFlags::RDONLY).ok()?;
-    let write = open_end(&path, OFlags::WRONLY).ok()?;
-    let (one, other) = (
-        rustix::fs::fstat(&read).ok()?,
-        rustix::fs::fstat(&write).ok()?,
-    );
-    let same = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
-    same.then_some(Pipe { read, write })
-}
 
-/// Opens a FIFO by its link in /proc, without waiting for its other end. The new descriptor is an open
-/// file of its own, so that making it blocking again changes nothing for others.
-fn open_end(path: &str, direction: OFlags) -> io::Result<OwnedFd> {
-    if !FileType::from_raw_mode(rustix::fs::stat(path)?.st_mode).is_fifo() {
-        return Err(rustix::io::Errno::INVAL.into());
+    /// The pipe that was written down, from any process of the log's or the services' sessions.
+    fn recorded_pipe(&self) -> Option<Pipe> {
+        let inode = self.recorded?;
+        let layouts = [self.log].into_iter();
+        let layouts = layouts.chain(self.writers.iter().map(|(layout, _)| layout));
+        let services: Vec<Pid> = layouts
+            .filter_map(|layout| process_of(layout, self.world))
+            .map(|process| process.pid)
+            .collect();
+        let has_it = |pid: &Pid| recorded_pipe_of(*pid, inode);
+        services.iter().find_map(has_it).or_else(|| {
+            let sessions = session_members(&services);
+            sessions.iter().find_map(has_it)
+        })
     }
-    let end = rustix::fs::open(
-        path,
-        direction | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    control::require_fifo(&end)?;
-    rustix::fs::fcntl_setfl(&end, direction)?;
-    Ok(end)
 }
 
-fn is_own_output(pipe: &Pipe) -> bool {
-    let id = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-    let pipe = rustix::fs::fstat(&pipe.write).map(id);
-    let out = rustix::fs::fstat(rustix::stdio::stdout()).map(id);
-    let err = rustix::fs::fstat(rustix::stdio::stderr()).map(id);
-    pipe == out || pipe == err
+/// The pipe that the supervise of a service has as that descriptor.
+fn pipe_of_supervise(layout: &Layout, number: i32) -> Option<Pipe> {
+    let Ok(Supervised::By(process)) = supervise_of(layout) else {
+        return None;
+    };
+    let own = geteuid().as_raw();
+    user(process.pid).filter(|user| *user == own || *user == 0)?;
+    let handle = pipe_handle(process.pid, &number.to_string())?;
+    // A service without a log has svscan's own output.
+    let outputs = [rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let inode = fstat(&handle).ok()?.st_ino;
+    let is_own = outputs
+        .iter()
+        .any(|output| fstat(output).is_ok_and(|stat| stat.st_ino == inode) && is_pipe(output));
+    if is_own {
+        return None;
+    }
+    Pipe::copy(&handle).ok()
+}
+
+fn recorded_pipe_of(pid: Pid, inode: u64) -> Option<Pipe> {
+    let mut files = open_files(pid);
+    files.find_map(|(number, _)| {
+        let handle = pipe_handle(pid, &number)?;
+        fstat(&handle).ok().filter(|stat| stat.st_ino == inode)?;
+        Pipe::copy(&handle).ok()
+    })
+}
+
+/// A handle of the pipe that a process has as that descriptor; none of anything else. Opening a
+/// handle has no effect on what it leads to, and it leads there whatever the process does meanwhile.
+fn pipe_handle(pid: Pid, number: &str) -> Option<OwnedFd> {
+    let path = format!("/proc/{}/fd/{number}", pid.as_raw_nonzero());
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let handle = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    is_pipe(&handle).then_some(handle)
+}
+
+fn is_pipe(descriptor: impl AsFd) -> bool {
+    fstatfs(descriptor).is_ok_and(|stat| i128::from(stat.f_type) == PIPEFS)
+}
+
+/// The processes of these sessions.
+fn session_members(sessions: &[Pid]) -> Vec<Pid> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_member = |pid: &Pid| {
+        let session = Place::of(*pid).and_then(|place| place.session);
+        session.is_some_and(|session| sessions.contains(&session))
+    };
+    pids.filter_map(Pid::from_raw).filter(is_member).collect()
 }

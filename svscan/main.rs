@@ -1,29 +1,33 @@
 //! svscan: keeps one supervise running for every service directory in a scan directory, and one for
 //! its log.
-#![forbid(unsafe_code)]
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
 
 mod directories;
 mod essential;
 mod event_loop;
 mod holdings;
+mod links;
+mod lock_file;
 mod log_pipe;
 mod message;
 mod names;
 mod notify;
 mod pipes;
 mod process;
+mod replace;
 mod scan;
 mod scan_dir;
+mod settle;
 mod spawn;
 mod start;
 mod stop;
 mod supervises;
 mod survey;
+mod upgrade;
 mod watches;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use lexopt::Arg;
@@ -31,15 +35,18 @@ use servicedir::report::{self, Failure, Reporter};
 
 use crate::event_loop::EventLoop;
 use crate::message::{Message, Messages};
+use crate::replace::Invocation;
 use crate::scan::Scan;
 use crate::scan_dir::ScanDir;
 use crate::spawn::{Spawner, find_supervise};
 use crate::survey::Survey;
+use crate::upgrade::upgrade;
 
 const REPORT: Reporter = Reporter::new("svscan");
 
 const HELP: &str = "\
 usage: svscan [OPTION]... [DIR]
+       svscan --upgrade [DIR]
 
 Keeps a supervise running for every service directory in DIR (default: .), and
 one for its log. Stops them all on TERM and INT; scans DIR again on HUP; leaves
@@ -51,6 +58,8 @@ them running on QUIT.
                                   change was missed (default: 5m)
       --stop-removed              stop a service when it is removed from DIR
       --shutdown-timeout TIME     kill what is not down by then (default: unlimited)
+      --upgrade                   replace the svscan of DIR and every supervise by
+                                  what is installed now, and touch no service
       --help                      show this help
       --version                   show the version
 ";
@@ -69,31 +78,38 @@ struct Arguments {
 #[derive(Debug)]
 enum Request {
     Scan(Arguments),
+    Upgrade(PathBuf),
     Help,
     Version,
 }
 
-fn main() -> ExitCode {
-    REPORT.finish(run(std::env::args_os()))
+servicedir::entry!(finish);
+
+/// The exit code, after the reason for it was reported.
+fn finish() -> u8 {
+    run(std::env::args_os()).unwrap_or_else(|failure| {
+        REPORT.fatal(&failure);
+        failure.code
+    })
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let arguments = match parse(args)? {
         Request::Help => return report::print_help(HELP),
         Request::Version => return report::print_version("svscan"),
+        Request::Upgrade(dir) => return upgrade(&dir, &Messages::new(REPORT)),
         Request::Scan(arguments) => arguments,
     };
+    let invocation = Invocation::remember();
     let supervise = find_supervise(arguments.supervise)?;
     let scan_dir = ScanDir::enter(arguments.dir)?;
     // An orphan of a service is svscan's to reap. It cannot fail on a kernel that has pidfds.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
-    let none = nix::sys::signal::SigSet::empty();
-    none.thread_set_mask().ok();
     let spawner =
         Spawner::new(supervise).map_err(|errno| Message::UnableToPrepare(errno.into()))?;
     let scan = Scan::new(arguments.stop_removed, arguments.shutdown_timeout);
     let survey = Survey::new(scan_dir, arguments.rescan);
-    EventLoop::new(scan, survey, spawner, Messages::new(REPORT))?.run()
+    EventLoop::new(scan, survey, spawner, Messages::new(REPORT), invocation)?.run()
 }
 
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
@@ -104,7 +120,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
         stop_removed: false,
         shutdown_timeout: None,
     };
-    let mut dir = None;
+    let (mut dir, mut upgrade) = (None, false);
     let mut parser = lexopt::Parser::from_iter(args);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -116,6 +132,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
                     .filter(|every| !every.is_zero())
                     .ok_or_else(|| Failure::usage("--rescan: expected a time above 0"))?;
             }
+            Arg::Long("upgrade") => upgrade = true,
             Arg::Long("stop-removed") => arguments.stop_removed = true,
             Arg::Long("shutdown-timeout") => {
                 arguments.shutdown_timeout = duration("--shutdown-timeout", &parser.value()?)?;
@@ -127,7 +144,10 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
         }
     }
     arguments.dir = dir.unwrap_or(arguments.dir);
-    Ok(Request::Scan(arguments))
+    Ok(match upgrade {
+        true => Request::Upgrade(arguments.dir),
+        false => Request::Scan(arguments),
+    })
 }
 
 /// The duration that an option says; `unlimited` is none.

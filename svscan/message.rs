@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
+use rustix::process::Pid;
 use servicedir::layout::RUN;
 use servicedir::report::{Failure, Reporter, Why, exit};
 use servicedir::signal::Signal;
@@ -29,6 +30,18 @@ pub(crate) enum Message {
     UnableToPoll(Why),
     /// Fatal: no memory for the attributes of a process.
     UnableToPrepare(Why),
+    /// Fatal, of `--upgrade`: no svscan has locked the scan directory.
+    NoSvscan(PathBuf),
+    /// Fatal, of `--upgrade`: svscan cannot be signalled.
+    UnableToSignal(Pid, Why),
+    /// Of `--upgrade`: svscan, or the supervise of this name, is still the former one.
+    NotReplaced(OsString),
+    /// Of `--upgrade`: a supervise cannot be told to detach itself.
+    UnableToDetach(OsString, trust::Refused),
+    /// Of `--upgrade`: a supervise is of another suite.
+    AnotherSuite(OsString),
+    /// USR2: the program cannot be executed again.
+    UnableToReplace(PathBuf, Why),
     /// The scan directory cannot be read any more.
     Away(PathBuf, Why),
     /// Another svscan has locked the directory that has taken the scan directory's place.
@@ -41,6 +54,12 @@ pub(crate) enum Message {
     NotExecutable(OsString),
     /// `run` is not a regular file.
     NotFile(OsString),
+    /// A directory made in place does not come to rest.
+    StillChanging(OsString),
+    /// `options/essential` is at fault, and counts as yes: the service, and the fault.
+    EssentialFault(OsString, String),
+    /// A service writes to a pipe that is not known to be its log's: the log has a new one.
+    PipeLost(OsString),
     /// No supervise could be started: its path, the service's name, and the reason.
     UnableToStart(PathBuf, OsString, Why),
     /// A signal killed a supervise.
@@ -80,6 +99,29 @@ impl fmt::Display for Message {
             Self::UnableToCatchSignals(why) => write!(out, "unable to catch signals: {why}"),
             Self::UnableToPoll(why) => write!(out, "unable to poll: {why}"),
             Self::UnableToPrepare(why) => write!(out, "unable to prepare a start: {why}"),
+            Self::NoSvscan(dir) => write!(out, "no svscan runs on {}", dir.display()),
+            Self::UnableToSignal(pid, why) => {
+                let pid = pid.as_raw_nonzero();
+                write!(out, "unable to signal svscan, process {pid}: {why}")
+            }
+            Self::NotReplaced(name) => {
+                write!(out, "{} was not replaced within 60 seconds", name.display())
+            }
+            Self::UnableToDetach(name, refused) => write!(
+                out,
+                "unable to detach the supervise of {}: {refused}",
+                name.display()
+            ),
+            Self::AnotherSuite(name) => write!(
+                out,
+                "the supervise of {} is of another suite: not replaced",
+                name.display()
+            ),
+            Self::UnableToReplace(path, why) => write!(
+                out,
+                "unable to execute {} in place of this svscan: {why}",
+                path.display()
+            ),
             Self::Away(dir, why) => {
                 let dir = dir.display();
                 write!(out, "unable to scan {dir}: {why}; services go on, {RETRY}")
@@ -109,6 +151,20 @@ impl fmt::Display for Message {
                     "{name}/{RUN} is not a file: expected an executable program or script"
                 )
             }
+            Self::StillChanging(name) => write!(
+                out,
+                "{} is still changing: not started until nothing in it changes for 500 ms",
+                name.display()
+            ),
+            Self::EssentialFault(name, fault) => {
+                let name = name.display();
+                write!(out, "{name}/{fault}; the service is taken to be essential")
+            }
+            Self::PipeLost(name) => write!(
+                out,
+                "the pipe to {} was not found: made a new one, which its service has from its next start",
+                name.display()
+            ),
             Self::UnableToStart(supervise, name, why) => {
                 let (supervise, name) = (supervise.display(), name.display());
                 write!(
@@ -179,6 +235,8 @@ pub(crate) enum Topic {
     Start,
     /// The service of this name in the scan directory.
     Name(OsString),
+    /// The option `essential` of the service of this name.
+    Essential(OsString),
     /// The supervise of the unit of this name.
     Supervise(OsString),
 }
@@ -238,7 +296,7 @@ impl Messages {
     /// Forgets the faults of names that are gone.
     pub(crate) fn keep_names(&mut self, is_there: impl Fn(&OsStr) -> bool) {
         self.last.retain(|topic, _| match topic {
-            Topic::Name(name) => is_there(name),
+            Topic::Name(name) | Topic::Essential(name) => is_there(name),
             Topic::ScanDir | Topic::Watches | Topic::Start | Topic::Supervise(_) => true,
         });
     }

@@ -115,7 +115,7 @@ fn has_open(pid: Pid, file: &Stat) -> bool {
 }
 
 /// The descriptors of a process, with their files' devices and inodes.
-fn open_files(pid: Pid) -> impl Iterator<Item = (String, fs::Metadata)> {
+pub(crate) fn open_files(pid: Pid) -> impl Iterator<Item = (String, fs::Metadata)> {
     let descriptors = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
     let descriptors = descriptors.into_iter().flatten().flatten();
     descriptors.filter_map(|entry| {
@@ -130,7 +130,7 @@ fn is_same(one: &fs::Metadata, other: &Stat) -> bool {
 
 /// The processes that may hold a file's flock(2), as /proc/locks lists them: the fifth field is the
 /// pid, the sixth ends with the inode. Its device is not that of stat(2) on every file system.
-fn kernel_holders(file: &Stat) -> Vec<Pid> {
+pub(crate) fn kernel_holders(file: &Stat) -> Vec<Pid> {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let inode = format!(":{}", file.st_ino);
     let holders = locks.lines().filter_map(|line| {

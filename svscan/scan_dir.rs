@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
-use rustix::fs::{FlockOperation, Mode, OFlags, Stat, flock};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags, Stat};
+use servicedir::process::World;
 use servicedir::report::Why;
 
+use crate::lock_file::{LockFile, Unusable};
 use crate::message::Message;
 
 /// The scan directory, which is this process's working directory.
@@ -29,25 +30,11 @@ const HANDOVER_STEP: Timespec = Timespec {
     tv_nsec: 10_000_000,
 };
 
-/// Why the scan directory cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Unusable {
-    /// Another svscan has it.
-    Taken,
-    /// A system call failed.
-    Failed(Errno),
-}
-
-impl From<Errno> for Unusable {
-    fn from(errno: Errno) -> Self {
-        Self::Failed(errno)
-    }
-}
-
 /// A directory that is open and locked, with its device and inode.
 #[derive(Debug)]
 struct Held {
     folder: OwnedFd,
+    lock: LockFile,
     device: u64,
     inode: u64,
 }
@@ -85,8 +72,14 @@ impl ScanDir {
         if now.is_ok_and(|stat| self.held.is(&stat)) {
             return Ok(false);
         }
-        self.held = take(&self.absolute)?;
+        let former = std::mem::replace(&mut self.held, take(&self.absolute)?);
+        self.held.lock.inherit(former.lock);
         Ok(true)
+    }
+
+    /// Its lock, in which the pipes of logs are written down.
+    pub(crate) fn lock(&mut self) -> &mut LockFile {
+        &mut self.held.lock
     }
 
     /// The names in it.
@@ -135,19 +128,16 @@ fn take_in_time(path: &Path) -> Result<Held, Unusable> {
     }
 }
 
-/// Opens, locks and enters a directory. The lock is one of flock(2) on the directory itself, so it
-/// ends with this process and leaves no file.
+/// Opens, locks and enters a directory.
 fn take(path: &Path) -> Result<Held, Unusable> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(path, flags, Mode::empty())?;
-    // Any other failure is that of a file system without locks, and no reason to run no services.
-    if flock(&folder, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-        return Err(Unusable::Taken);
-    }
+    let lock = LockFile::take(&folder, &World::here())?;
     rustix::process::fchdir(&folder)?;
     let stat = rustix::fs::fstat(&folder)?;
     Ok(Held {
         folder,
+        lock,
         device: stat.st_dev,
         inode: stat.st_ino,
     })

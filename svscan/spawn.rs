@@ -4,7 +4,7 @@
 //! the same however much svscan has in memory.
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -27,14 +27,14 @@ pub(crate) struct Spawner {
 }
 
 /// The descriptors of a supervise that are not svscan's own.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Streams<'a> {
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
     /// A log's input.
-    pub(crate) stdin: Option<BorrowedFd<'a>>,
+    pub(crate) stdin: Option<OwnedFd>,
     /// The pipe to `log/`.
-    pub(crate) stdout: Option<BorrowedFd<'a>>,
+    pub(crate) stdout: Option<OwnedFd>,
     /// The pipe to `errlog/`.
-    pub(crate) stderr: Option<BorrowedFd<'a>>,
+    pub(crate) stderr: Option<OwnedFd>,
 }
 
 impl Spawner {
@@ -71,20 +71,28 @@ impl Spawner {
     ///
     /// # Errors
     /// As fork(2) and execve(2).
-    pub(crate) fn start(&self, name: &OsStr, streams: Streams<'_>) -> nix::Result<Pid> {
+    pub(crate) fn start(&self, name: &OsStr, streams: &Streams) -> nix::Result<Pid> {
         let mut actions = PosixSpawnFileActions::init()?;
-        let wanted = [streams.stdin, streams.stdout, streams.stderr];
+        let wanted = [&streams.stdin, &streams.stdout, &streams.stderr];
         for (number, descriptor) in (0..).zip(wanted) {
             if let Some(descriptor) = descriptor {
                 actions.add_dup2(descriptor.as_raw_fd(), number)?;
             }
         }
         let argv = [c"supervise".to_owned(), argument(name)?];
-        self.limit(self.given);
         let path = self.supervise.as_path();
-        let pid = posix_spawn(path, &actions, &self.attributes, &argv, &self.environment);
-        self.limit(self.own);
+        let pid = self.with_given_limit(|| {
+            posix_spawn(path, &actions, &self.attributes, &argv, &self.environment)
+        });
         Pid::from_raw(pid?.as_raw()).ok_or(nix::Error::ESRCH)
+    }
+
+    /// Calls `execute` with the limit of descriptors that svscan was started with.
+    pub(crate) fn with_given_limit<T>(&self, execute: impl FnOnce() -> T) -> T {
+        self.limit(self.given);
+        let outcome = execute();
+        self.limit(self.own);
+        outcome
     }
 
     /// The program that is started.
@@ -98,7 +106,7 @@ impl Spawner {
     }
 }
 
-/// A process group of its own, no signal blocked, and SIGPIPE, which Rust programs ignore, as it was.
+/// A process group of its own, no signal blocked, and SIGPIPE, which svscan catches, as it was.
 fn attributes() -> nix::Result<PosixSpawnAttr> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(

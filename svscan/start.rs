@@ -1,7 +1,6 @@
 //! Starting the supervise of a unit, or adopting the one that is there.
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::process::{Pid, getpid};
@@ -11,7 +10,8 @@ use servicedir::report::Why;
 
 use crate::directories::{layout_at, log_id, logs_at};
 use crate::holdings::Holdings;
-use crate::log_pipe::find_pipe;
+use crate::lock_file::LockFile;
+use crate::log_pipe::{Outcome, Search};
 use crate::message::{Message, Messages, Topic};
 use crate::pipes::{Pipe, Pipes};
 use crate::process::{Process, Supervised, supervise_of};
@@ -26,6 +26,8 @@ pub(crate) struct Starter<'a> {
     pub(crate) units: &'a Units,
     /// What is held for them.
     pub(crate) holdings: &'a mut Holdings,
+    /// Where the pipes of logs are written down.
+    pub(crate) lock: &'a mut LockFile,
     /// What starts processes.
     pub(crate) spawner: &'a Spawner,
     /// For what goes wrong.
@@ -136,16 +138,32 @@ impl Starter<'_> {
             })
         });
         let writers: Vec<_> = writers.iter().cloned().chain(known).collect();
-        let writers = writers.iter().map(|(layout, stream)| (layout, *stream));
-        let found = find_pipe(layout, writers, &self.holdings.world);
-        match found.map_or_else(Pipe::new, Ok) {
-            Ok(pipe) => drop(self.holdings.pipes.insert(log.clone(), pipe)),
+        let search = Search {
+            log: layout,
+            writers: &writers,
+            recorded: self.lock.pipe(log),
+            world: &self.holdings.world,
+        };
+        let pipe = match search.run() {
+            Outcome::Found(pipe) => Ok(pipe),
+            Outcome::None => Pipe::new(),
+            Outcome::Lost => {
+                self.messages.warn(&Message::PipeLost(layout.name.clone()));
+                Pipe::new()
+            }
+        };
+        match pipe.and_then(|pipe| Ok((pipe.inode()?, pipe))) {
+            Ok((inode, pipe)) => {
+                // Before any process has it.
+                self.lock.record(log, inode);
+                self.holdings.pipes.insert(log.clone(), pipe);
+                true
+            }
             Err(errno) => {
                 self.warn_unable_to_start(name, Why::from(errno));
-                return false;
+                false
             }
         }
-        true
     }
 
     /// Adopts the supervise that is there, or starts one.
@@ -179,14 +197,19 @@ impl Starter<'_> {
     /// is gone.
     fn spawn(&mut self, id: &Id, unit: &Unit, layout: &Layout, logs: &Logs) -> Option<Pid> {
         let log = (!unit.is_main()).then_some(id);
-        let streams = streams(&self.holdings.pipes, logs, log);
-        match self.spawner.start(layout.dir.as_os_str(), streams) {
+        let started = streams(&self.holdings.pipes, logs, log)
+            .map_err(Why::from)
+            .and_then(|streams| {
+                let path = layout.dir.as_os_str();
+                self.spawner.start(path, &streams).map_err(Why::from)
+            });
+        match started {
             Ok(pid) => {
                 self.messages.clear(&Topic::Start);
                 Some(pid)
             }
-            Err(errno) => {
-                self.warn_unable_to_start(&unit.name, Why::from(errno));
+            Err(why) => {
+                self.warn_unable_to_start(&unit.name, why);
                 None
             }
         }
@@ -201,16 +224,17 @@ impl Starter<'_> {
 }
 
 /// The descriptors of a supervise: the pipes of a service's logs, or the one that a log reads.
-fn streams<'a>(pipes: &'a Pipes, logs: &Logs, log: Option<&Id>) -> Streams<'a> {
+fn streams(pipes: &Pipes, logs: &Logs, log: Option<&Id>) -> rustix::io::Result<Streams> {
     let write = |log: &Option<Id>| {
-        let pipe = pipes.get(log.as_ref()?)?;
-        Some(pipe.write.as_fd())
+        let pipe = log.as_ref().and_then(|log| pipes.get(log));
+        pipe.map(Pipe::writer).transpose()
     };
-    Streams {
-        stdin: log.and_then(|log| pipes.get(log).map(|pipe| pipe.read.as_fd())),
-        stdout: write(&logs.out),
-        stderr: write(&logs.err),
-    }
+    let read = log.and_then(|log| pipes.get(log));
+    Ok(Streams {
+        stdin: read.map(Pipe::reader).transpose()?,
+        stdout: write(&logs.out)?,
+        stderr: write(&logs.err)?,
+    })
 }
 
 /// A svscan that replaced itself by exec(2) has the children of the one before.

@@ -1,11 +1,13 @@
 //! Ending supervises, and what they leave.
 
+use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group, pidfd_send_signal};
 use servicedir::control::Control;
 use servicedir::layout::{CONTROL, Layout};
 use servicedir::process::{Place, World};
 use servicedir::state_folder::StateFolder;
 use servicedir::status::Want;
+use servicedir::trust::Refused;
 
 use crate::holdings::Holdings;
 use crate::pipes::Pipe;
@@ -76,31 +78,45 @@ fn deliver(layout: &Layout, commands: &[Control]) -> bool {
         .is_ok_and(|fifo| rustix::io::write(&fifo, &bytes).is_ok())
 }
 
-/// Checks whether anything of a unit without a supervise of ours lives: its process, a supervise that
-/// obeys, or lines in a log's pipe.
-pub(crate) fn check(id: &Id, units: &Units, holdings: &Holdings) -> Event {
+/// Checks whether anything of a unit without a supervise of ours lives: its process, a supervise, or
+/// lines in a log's pipe.
+pub(crate) fn check(id: &Id, stopping: bool, units: &Units, holdings: &Holdings) -> Event {
     let layout = holdings.layout(id, units);
-    let alive = layout.is_some_and(|layout| is_alive(&layout, &holdings.world));
+    let alive = layout.is_some_and(|layout| is_alive(&layout, stopping, &holdings.world));
     let is_log = units.get(id).is_some_and(|unit| !unit.is_main());
     let lines = is_log && holdings.pipes.get(id).is_some_and(Pipe::has_lines);
     Event::Checked(id.clone(), alive || lines)
 }
 
-/// A supervise that cannot be found, and that this process may not control, is not waited for: it is
-/// another user's.
-fn is_alive(layout: &Layout, world: &World) -> bool {
-    let controlled = StateFolder::open(layout)
-        .and_then(|state| state.open_fifo(CONTROL))
-        .map_or_else(|refused| !is_denied(refused), |_| true);
-    controlled
-        && (process_of(layout, world).is_some()
-            || !matches!(supervise_of(layout), Ok(Supervised::No)))
+/// What this process may not control is not waited for: it is another user's.
+fn is_alive(layout: &Layout, stopping: bool, world: &World) -> bool {
+    let control = StateFolder::open(layout).and_then(|state| state.open_fifo(CONTROL));
+    if control.as_ref().is_err_and(|refused| is_denied(*refused)) {
+        return false;
+    }
+    if process_of(layout, world).is_some() {
+        return true;
+    }
+    match supervise_of(layout) {
+        Ok(Supervised::No) => false,
+        Ok(Supervised::By(_)) => true,
+        // In another pid namespace, perhaps: it obeys all the same. One that does not read its
+        // commands, in a directory of another user, is nothing to wait for.
+        Ok(Supervised::Unknown) if stopping => {
+            is_own(layout) && deliver(layout, &[Control::Down, Control::Exit])
+        }
+        Ok(Supervised::Unknown) | Err(_) => true,
+    }
+}
+
+fn is_own(layout: &Layout) -> bool {
+    let owner = rustix::fs::stat(&layout.dir).map(|stat| stat.st_uid);
+    owner.is_ok_and(|owner| owner == 0 || owner == rustix::process::geteuid().as_raw())
 }
 
 /// Whether only another user may control a service, or has put something else in the place of its
 /// control FIFO.
-fn is_denied(refused: servicedir::trust::Refused) -> bool {
-    use rustix::io::Errno;
+fn is_denied(refused: Refused) -> bool {
     !refused.is_absent() && refused.is_about_the_file() && refused.errno() != Some(Errno::NXIO)
 }
 

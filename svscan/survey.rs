@@ -1,21 +1,26 @@
 //! Looking at the scan directory: when inotify reports a change, and from time to time.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use servicedir::report::Why;
 
+use crate::links::{entries_on_the_way, mounts};
+use crate::lock_file::{LockFile, Unusable};
 use crate::message::{Message, Messages, Topic};
 use crate::names::{Found, Names, Problem};
 use crate::scan::{Id, SECOND, Service};
-use crate::scan_dir::{ScanDir, Unusable};
+use crate::scan_dir::ScanDir;
 use crate::watches::{Change, Watches};
 
 /// How often everything is looked at where not all can be watched.
 const UNWATCHED_RESCAN: Duration = Duration::from_secs(5);
+
+/// How long after a change of the mounts everything is looked at.
+const MOUNTED_RESCAN: Duration = Duration::from_millis(500);
 
 /// What a look at the scan directory found.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ pub(crate) struct Survey {
     scan_dir: ScanDir,
     names: Names,
     watches: Watches,
+    mounts: Option<OwnedFd>,
     away: bool,
     rescan_every: Duration,
     rescan_at: Option<Instant>,
@@ -55,20 +61,46 @@ impl Survey {
             scan_dir,
             names: Names::default(),
             watches,
+            mounts: mounts(),
             away: false,
             rescan_every,
             rescan_at: None,
         }
     }
 
-    /// The watches: their descriptor is polled, and states are watched with them.
+    /// The watches, for states to be watched with them.
     pub(crate) fn watches(&mut self) -> &mut Watches {
         &mut self.watches
     }
 
-    /// When to look at everything again.
+    /// The inotify instance, to poll for IN.
+    pub(crate) fn inotify(&self) -> Option<&OwnedFd> {
+        self.watches.descriptor()
+    }
+
+    /// The table of mounts, to poll for PRI.
+    pub(crate) fn mounts(&self) -> Option<&OwnedFd> {
+        self.mounts.as_ref()
+    }
+
+    /// Something was mounted or unmounted: everything is to be looked at, soon. Not at once, because
+    /// on some machines that happens many times a second.
+    pub(crate) fn note_mount(&mut self, now: Instant) {
+        let soon = now + MOUNTED_RESCAN;
+        self.rescan_at = Some(self.rescan_at.map_or(soon, |at| at.min(soon)));
+    }
+
+    /// The lock of the scan directory.
+    pub(crate) fn lock(&mut self) -> &mut LockFile {
+        self.scan_dir.lock()
+    }
+
+    /// When to look at something again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.rescan_at
+            .into_iter()
+            .chain(self.names.deadline())
+            .min()
     }
 
     /// Looks at what inotify reports, and at everything when it is time to.
@@ -82,27 +114,27 @@ impl Survey {
             };
         }
         let mut taken = Changes::default();
-        let mut names = false;
+        let mut names = self.names.due(now);
         for change in changes {
             match change {
-                Change::Name(name) => {
-                    names = true;
-                    self.names.look_at(&name, messages);
-                    if self.watch_name(&name) {
-                        self.names.look_at(&name, messages);
-                    }
-                }
+                Change::Name(name) => names.push(name),
                 Change::Status(id) => taken.statuses.push(id),
                 Change::Any => {}
             }
         }
-        taken.view = names.then(|| View::Services(self.names.services()));
+        for name in &names {
+            self.names.look_at(name, now, messages);
+            if self.watch_name(name) {
+                self.names.look_at(name, now, messages);
+            }
+        }
+        taken.view = (!names.is_empty()).then(|| View::Services(self.names.services()));
         taken
     }
 
     /// Looks at everything.
     pub(crate) fn look_at_all(&mut self, now: Instant, messages: &mut Messages) -> View {
-        let view = match self.enter_and_look(messages) {
+        let view = match self.enter_and_look(now, messages) {
             Ok(()) => {
                 let message = self.scan_dir.back();
                 messages.clear_and_inform(&Topic::ScanDir, &message);
@@ -119,17 +151,19 @@ impl Survey {
         view
     }
 
-    fn enter_and_look(&mut self, messages: &mut Messages) -> Result<(), Unusable> {
+    fn enter_and_look(&mut self, now: Instant, messages: &mut Messages) -> Result<(), Unusable> {
         let another = self.scan_dir.follow()?;
         if another || self.away {
             self.watches.scan_dir(self.scan_dir.absolute());
         }
-        self.names.look_at_all(self.scan_dir.names()?, messages);
+        self.names
+            .look_at_all(self.scan_dir.names()?, now, messages);
         self.watches.begin_names();
         self.watch_scan_dir();
         if self.watch_names() {
             // Something may have happened before it was watched.
-            self.names.look_at_all(self.scan_dir.names()?, messages);
+            self.names
+                .look_at_all(self.scan_dir.names()?, now, messages);
         }
         self.watches.end_names();
         Ok(())
@@ -152,53 +186,35 @@ impl Survey {
     /// Watches for the scan directory itself to go, or to be put in place of another.
     fn watch_scan_dir(&mut self) {
         let path = self.scan_dir.absolute().to_path_buf();
-        let named = path.parent().zip(path.file_name());
-        let target = target_of(path.as_os_str());
-        for (folder, name) in named
-            .map(|(folder, name)| (folder.to_path_buf(), name.to_os_string()))
-            .into_iter()
-            .chain(target)
-        {
+        for (folder, name) in entries_on_the_way(&path) {
             self.watches.target(&folder, name);
         }
     }
 
     /// Watches what the names of the scan directory depend on; true: some of it for the first time.
     fn watch_names(&mut self) -> bool {
-        let names: Vec<OsString> = self.names.iter().map(|(name, _)| name.into()).collect();
+        let names: Vec<OsString> = self.names.iter().map(OsStr::to_os_string).collect();
         names
             .iter()
             .fold(false, |new, name| self.watch_name(name) | new)
     }
 
-    /// Watches what a name depends on: where its link leads, and its `run` as long as it has none.
+    /// Watches what a name depends on: the links on its way, and its `run` as long as it has none.
     fn watch_name(&mut self, name: &OsStr) -> bool {
         let mut new = false;
         if let Some(Found::Waiting(problem)) = self.names.get(name)
-            && !matches!(problem, Problem::Failed(_))
+            && !matches!(problem, Problem::Failed(_) | Problem::Settling(_))
         {
             new |= self.watches.waiting(name);
         }
-        if let Some((folder, target)) = target_of(name) {
-            new |= self.watches.target(&folder, target);
+        if Path::new(name).is_symlink() {
+            let path = self.scan_dir.absolute().join(name);
+            // The scan directory and what leads to it are watched anyway.
+            let entries = entries_on_the_way(&path).into_iter();
+            for (folder, entry) in entries.skip_while(|(_, entry)| entry != name).skip(1) {
+                new |= self.watches.target(&folder, entry);
+            }
         }
         new
     }
-}
-
-/// Where a symlink leads: the folder that holds its target, and the target's name there. The target
-/// itself need not exist.
-fn target_of(name: &OsStr) -> Option<(PathBuf, OsString)> {
-    let link = fs::read_link(name).ok()?;
-    let target = fs::canonicalize(name).or_else(|_| {
-        let (parent, last) = (link.parent(), link.file_name());
-        let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
-        fs::canonicalize(parent.unwrap_or(Path::new(".")))
-            .map(|parent| parent.join(last.unwrap_or_default()))
-    });
-    let target = target.ok()?;
-    Some((
-        target.parent()?.to_path_buf(),
-        target.file_name()?.to_os_string(),
-    ))
 }

@@ -19,6 +19,7 @@ mod interop;
 mod pidproxy;
 mod supervise;
 mod support;
+mod sv;
 mod svc;
 mod svlogd;
 mod svscan;

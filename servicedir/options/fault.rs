@@ -3,10 +3,13 @@
 use std::ffi::OsStr;
 use std::fmt;
 
+use rustix::io::Errno;
+
 use super::file::Refusal;
 use super::{Entry, entries};
 use crate::layout::OPTIONS;
 use crate::report::{Escaped, Why};
+use crate::trust::is_passing;
 
 /// A text in a message is cut to this many characters.
 const SHOWN: usize = 60;
@@ -20,6 +23,9 @@ pub struct Fault {
     pub line: Option<usize>,
     /// What is wrong, and what was expected.
     pub problem: String,
+    /// It says nothing about the files: the system was short of something, and reading them again may
+    /// succeed ([`crate::trust::is_passing`]).
+    pub passing: bool,
 }
 
 impl Fault {
@@ -29,15 +35,18 @@ impl Fault {
             file: format!("{OPTIONS}/{option}"),
             line: None,
             problem: problem.into(),
+            passing: false,
         }
     }
 
     /// The file or directory of that name could not be read.
     pub(super) fn unreadable(file: String, why: impl Into<Why>) -> Self {
+        let why = why.into();
         Self {
             file,
             line: None,
-            problem: format!("unable to read: {}", why.into()),
+            problem: format!("unable to read: {why}"),
+            passing: is_passing(Errno::from_raw_os_error(why.0)),
         }
     }
 

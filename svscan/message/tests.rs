@@ -4,6 +4,7 @@ use super::*;
 
 /// The words of the errno that every sample has; the page has `why` in their place.
 const WHY: Why = Why(libc::EXDEV);
+const REFUSED: trust::Refused = trust::Refused::Failed(rustix::io::Errno::XDEV);
 
 /// A sample of each message in turn: a new variant does not compile before it has its place.
 fn next(message: Option<&Message>) -> Option<Message> {
@@ -19,18 +20,25 @@ fn next(message: Option<&Message>) -> Option<Message> {
         Some(UnableToResolve(..)) => UnableToCatchSignals(WHY),
         Some(UnableToCatchSignals(_)) => UnableToPoll(WHY),
         Some(UnableToPoll(_)) => UnableToPrepare(WHY),
-        Some(UnableToPrepare(_)) => Away(dir(), WHY),
+        Some(UnableToPrepare(_)) => NoSvscan(dir()),
+        Some(NoSvscan(_)) => UnableToSignal(Pid::INIT, WHY),
+        Some(UnableToSignal(..)) => NotReplaced(name()),
+        Some(NotReplaced(_)) => UnableToDetach(name(), REFUSED),
+        Some(UnableToDetach(..)) => AnotherSuite(name()),
+        Some(AnotherSuite(_)) => UnableToReplace(path(), WHY),
+        Some(UnableToReplace(..)) => Away(dir(), WHY),
         Some(Away(..)) => AwayTaken(dir()),
         Some(AwayTaken(_)) => Back(dir()),
         Some(Back(_)) => UnableToOpen(name(), WHY),
         Some(UnableToOpen(..)) => NotExecutable(name()),
         Some(NotExecutable(_)) => NotFile(name()),
-        Some(NotFile(_)) => UnableToStart(path(), name(), WHY),
+        Some(NotFile(_)) => StillChanging(name()),
+        Some(StillChanging(_)) => EssentialFault(name(), "fault".to_owned()),
+        Some(EssentialFault(..)) => PipeLost(name()),
+        Some(PipeLost(_)) => UnableToStart(path(), name(), WHY),
         Some(UnableToStart(..)) => SuperviseKilled(name(), Signal::KILL),
         Some(SuperviseKilled(..)) => HolderUnknown(name()),
-        Some(HolderUnknown(_)) => {
-            UnableToFindSupervise(name(), trust::Refused::Failed(rustix::io::Errno::XDEV))
-        }
+        Some(HolderUnknown(_)) => UnableToFindSupervise(name(), REFUSED),
         Some(UnableToFindSupervise(..)) => UnableToWatch(WHY, 5),
         Some(UnableToWatch(..)) => EssentialEnded(name(), 0),
         Some(EssentialEnded(..)) => Killing(name()),
@@ -44,6 +52,7 @@ fn in_page(message: &Message) -> String {
     let text = message.to_string().replace(&WHY.to_string(), "why");
     text.replace("SIGKILL", "signal")
         .replace("code 0", "code N")
+        .replace("process 1:", "process N:")
 }
 
 #[test]

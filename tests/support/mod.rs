@@ -32,6 +32,7 @@ pub fn program(name: &str) -> &'static Path {
         "supervise" => env!("CARGO_BIN_EXE_supervise"),
         "svc" => env!("CARGO_BIN_EXE_svc"),
         "svstat" => env!("CARGO_BIN_EXE_svstat"),
+        "sv" => env!("CARGO_BIN_EXE_sv"),
         "svok" => env!("CARGO_BIN_EXE_svok"),
         "svlogd" => env!("CARGO_BIN_EXE_svlogd"),
         "tai64nlocal" => env!("CARGO_BIN_EXE_tai64nlocal"),

@@ -367,3 +367,149 @@ fn states_can_live_elsewhere() {
     assert_eq!(scan.processes(), []);
     assert_eq!(fs::read_dir(&states).unwrap().count(), 2);
 }
+
+#[test]
+fn as_pid_1_the_stop_signals_of_images_stop_everything_in_order() {
+    for signal in [libc::SIGQUIT, libc::SIGWINCH, 37] {
+        let mut scan = Scanning::new();
+        scan.service(
+            "a",
+            "trap 'echo saved >saved; exit' TERM; echo >up; while :; do sleep 0.05; done",
+        );
+        scan.link("a");
+        as_init(&mut scan, &[]);
+        until("it is up", || scan.dir("a").join("up").exists());
+        let init = init_pid(&mut scan);
+        let sent = Command::new("kill")
+            .args([format!("-{signal}"), init.to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        assert_eq!(scan.running().ended().code(), Some(0), "signal {signal}");
+        scan.svscan = None;
+        assert_eq!(
+            scan.scratch.read("sv/a/saved"),
+            "saved\n",
+            "signal {signal}"
+        );
+    }
+}
+
+#[test]
+fn an_essential_that_does_not_parse_counts_as_yes() {
+    let mut scan = Scanning::new();
+    scan.service("a", "exit 3");
+    scan.option("a", "essential", "maybe");
+    scan.link("a");
+    scan.start();
+    scan.says("a/options/essential: line 1: \"maybe\": expected yes or no; the service is taken to be essential\n");
+    // Its options are at fault, so it is FATAL before it ever ran.
+    assert_eq!(scan.running().ended().code(), Some(111));
+    scan.svscan = None;
+}
+
+#[test]
+fn an_essential_yes_in_capitals_counts_beside_a_fault_of_another_option() {
+    let mut scan = Scanning::new();
+    scan.service("a", SLEEP);
+    scan.option("a", "essential", "YES");
+    scan.option("a", "startsecs", "never");
+    scan.link("a");
+    scan.start();
+    scan.says("a is essential and has ended");
+    assert_eq!(scan.running().ended().code(), Some(111));
+    scan.svscan = None;
+}
+
+#[test]
+fn an_essential_that_ended_well_gives_0_although_another_one_was_killed() {
+    let mut scan = Scanning::new();
+    scan.service(
+        "helper",
+        "trap '' TERM; echo >up; while :; do sleep 1; done",
+    );
+    scan.service(
+        "a",
+        "until test -e ../helper/up; do sleep 0.05; done; exit 0",
+    );
+    for (option, value) in [
+        ("essential", "yes"),
+        ("autorestart", "never"),
+        ("startsecs", "0"),
+    ] {
+        scan.option("a", option, value);
+    }
+    scan.link("helper");
+    scan.link("a");
+    scan.start_with(&["--shutdown-timeout", "100ms"]);
+    assert_eq!(scan.running().ended().code(), Some(0));
+    scan.svscan = None;
+    assert!(
+        scan.stderr()
+            .contains("helper was not down in time: killing it")
+    );
+    until("nothing is left", || scan.processes().is_empty());
+}
+
+#[test]
+fn inherited_descriptors_are_closed() {
+    let mut scan = Scanning::new();
+    scan.service("a", SLEEP);
+    scan.link("a");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec 7>&1 8>&1 >/dev/null; exec \"$0\" \"$1\""])
+        .arg(program("svscan"))
+        .arg(scan.scan_dir());
+    scan.prepare(&mut command);
+    command.stdout(std::process::Stdio::piped());
+    let mut svscan = Running::start(&mut command);
+    let mut output = svscan.child().stdout.take().unwrap();
+    scan.svscan = Some(svscan);
+    // The end of the pipe is found while svscan and its service run.
+    assert_eq!(std::io::Read::read(&mut output, &mut [0; 8]).unwrap(), 0);
+    scan.up("a");
+    assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
+}
+
+#[test]
+fn a_hundred_descriptors_are_enough_for_forty_services_with_logs() {
+    let mut scan = Scanning::new();
+    for number in 0..40 {
+        let name = format!("s{number}");
+        scan.logged(&name, "echo up; exec sleep 1000");
+        scan.link(&name);
+    }
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 100; exec \"$0\" \"$1\""])
+        .arg(program("svscan"))
+        .arg(scan.scan_dir());
+    scan.prepare(&mut command);
+    scan.svscan = Some(Running::start(&mut command));
+    for number in 0..40 {
+        let out = format!("sv/s{number}/log/out");
+        until("it is logged", || scan.scratch.read(&out) == "up\n");
+    }
+    assert_eq!(scan.stderr(), "");
+    assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
+}
+
+#[test]
+fn without_memory_for_a_second_stack_it_starts() {
+    let mut scan = Scanning::new();
+    scan.service("a", SLEEP);
+    scan.link("a");
+    let mut command = Command::new(peer("strace"));
+    command.args([
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=sigaltstack:error=ENOMEM",
+    ]);
+    command.arg(program("svscan")).arg(scan.scan_dir());
+    scan.prepare(&mut command);
+    scan.svscan = Some(Running::start(&mut command));
+    scan.up("a");
+    assert_eq!(scan.stderr(), "");
+}

@@ -234,3 +234,42 @@ fn signals_that_mean_nothing_do_nothing() {
     scan.up("b");
     assert_eq!(scan.up("a"), pid);
 }
+
+#[test]
+fn a_service_that_hangs_takes_no_other_ones_time_to_save() {
+    let mut scan = Scanning::new();
+    scan.service("hangs", "trap '' TERM; echo >up; while :; do sleep 1; done");
+    scan.option("hangs", "priority", "10");
+    scan.service(
+        "database",
+        "trap 'echo saved >saved; exit' TERM; echo >up; while :; do sleep 0.05; done",
+    );
+    scan.option("database", "priority", "1");
+    for name in ["hangs", "database"] {
+        scan.link(name);
+    }
+    scan.start_with(&["--shutdown-timeout", "300ms"]);
+    for name in ["hangs", "database"] {
+        until("it is up", || scan.dir(name).join("up").exists());
+    }
+    assert_eq!(scan.end(libc::SIGTERM).code(), Some(99));
+    assert_eq!(scan.scratch.read("sv/database/saved"), "saved\n");
+    assert!(!scan.stderr().contains("database"), "{}", scan.stderr());
+    until("nothing is left", || scan.processes().is_empty());
+}
+
+#[test]
+fn a_finish_that_is_killed_takes_its_children_with_it() {
+    let mut scan = Scanning::new();
+    let dir = scan.service("a", SLEEP);
+    scan.scratch.script(
+        "sv/a/finish",
+        "trap '' TERM; sleep 1000 & echo $! >child; while :; do sleep 1; done",
+    );
+    scan.link("a");
+    scan.start_with(&["--shutdown-timeout", "300ms"]);
+    scan.up("a");
+    assert_eq!(scan.end(libc::SIGTERM).code(), Some(99));
+    assert!(dir.join("child").exists());
+    until("nothing is left", || scan.processes().is_empty());
+}

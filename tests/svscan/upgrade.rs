@@ -85,3 +85,110 @@ fn every_supervise_and_svscan_is_replaced_and_no_service_notices() {
     assert_eq!(scan.end(libc::SIGTERM).code(), Some(0), "{}", scan.stderr());
     assert_eq!(scan.processes(), []);
 }
+
+/// Runs `svscan --upgrade`, and returns what it printed.
+fn upgrade(scan: &Scanning, folder: &Path) -> std::process::Output {
+    support::output(
+        &folder.join("svscan"),
+        ["--upgrade".as_ref(), scan.scan_dir().as_os_str()],
+    )
+}
+
+/// The programs, installed in a folder of the test's own.
+fn installed(scan: &Scanning) -> PathBuf {
+    let folder = fs::canonicalize(scan.scratch.path()).unwrap().join("bin");
+    fs::create_dir(&folder).unwrap();
+    for name in ["svscan", "supervise"] {
+        install(&folder, name);
+    }
+    folder
+}
+
+#[test]
+fn one_command_replaces_all_with_instances_and_without_logs() {
+    for logs in [false, true] {
+        let mut scan = Scanning::new();
+        let folder = installed(&scan);
+        scan.service("a", support::scanning::SLEEP);
+        scan.service("worker@", support::scanning::SLEEP);
+        let mut units = vec!["a"];
+        if logs {
+            scan.logged("b", COUNT);
+            scan.scratch.script("sv/b/errlog/run", "exec cat >>out");
+            scan.link("b");
+            units.extend(["b", "b/log", "b/errlog"]);
+        }
+        scan.link("a");
+        let instance = scan.scan_dir().join("worker@1");
+        std::os::unix::fs::symlink("../sv/worker@", &instance).unwrap();
+        start(&mut scan, &folder);
+        let instance_file = |file: &str| -> Option<i32> {
+            let path = instance.join("supervise@1").join(file);
+            fs::read_to_string(path).ok()?.trim().parse().ok()
+        };
+        until("the instance runs", || instance_file("pid").is_some());
+        let services: Vec<i32> = units.iter().map(|unit| scan.up(unit)).collect();
+        let supervises: Vec<i32> = units
+            .iter()
+            .map(|unit| scan.supervised(unit, None))
+            .collect();
+        let before = (instance_file("pid"), instance_file("lock"));
+        let svscan = scan.running().pid();
+
+        for name in ["svscan", "supervise"] {
+            install(&folder, name);
+        }
+        let upgraded = upgrade(&scan, &folder);
+        assert!(upgraded.status.success(), "{upgraded:?}");
+        let count = units.len() + 1;
+        assert_eq!(
+            support::stdout(&upgraded),
+            format!("replaced svscan and {count} supervises; no service was touched\n")
+        );
+        assert_eq!(executable(svscan), folder.join("svscan"));
+        for ((unit, service), former) in units.iter().zip(services).zip(supervises) {
+            assert_eq!(scan.up(unit), service, "{unit}");
+            let new = scan.supervised(unit, Some(former));
+            assert_eq!(executable(new), folder.join("supervise"), "{unit}");
+        }
+        assert_eq!(instance_file("pid"), before.0);
+        assert_ne!(instance_file("lock"), before.1);
+        if logs {
+            scan.log_grows("sv/b/log/out");
+        }
+        assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
+        assert_eq!(scan.processes(), []);
+    }
+}
+
+#[test]
+fn without_a_svscan_there_is_nothing_to_upgrade() {
+    let scan = Scanning::new();
+    let refused = upgrade(&scan, program("svscan").parent().unwrap());
+    assert_eq!(refused.status.code(), Some(100));
+    assert_eq!(
+        support::stderr(&refused),
+        format!(
+            "svscan: fatal: no svscan runs on {}\n",
+            scan.scan_dir().display()
+        )
+    );
+}
+
+#[test]
+fn a_program_that_is_gone_leaves_the_svscan_that_runs() {
+    let mut scan = Scanning::new();
+    let folder = installed(&scan);
+    scan.service("a", support::scanning::SLEEP);
+    scan.link("a");
+    start(&mut scan, &folder);
+    let service = scan.up("a");
+    fs::remove_file(folder.join("svscan")).unwrap();
+    scan.running().signal(libc::SIGUSR2);
+    scan.says("in place of this svscan: no such file or directory\n");
+    let former = scan.supervised("a", None);
+    support::kill(former, libc::SIGKILL);
+    scan.supervised("a", Some(former));
+    assert_eq!(scan.up("a"), service);
+    assert_eq!(scan.end(libc::SIGTERM).code(), Some(0));
+}
