@@ -66,7 +66,7 @@ pub(crate) fn run(args: Args, history: History) -> Result<u8, Failure> {
             code = exit::SYSTEM;
         }
     }
-    let mut past = by_time(past, |found| stamp(found));
+    let mut past = by_time(past, stamp);
     if let Some(count) = history.count {
         past.drain(..past.len().saturating_sub(count));
     }
@@ -96,7 +96,7 @@ fn follow(sources: &mut [Source], watch: &mut JournalWatch, form: &Form) -> Resu
                 Changed::Some(_) | Changed::Any => source.rest(AT_ONCE),
             })
             .collect();
-        let news = by_time(news, |found| stamp(found));
+        let news = by_time(news, stamp);
         if !news.is_empty() {
             print_bytes(form.render(sources, &news).as_bytes())?;
         }

@@ -24,9 +24,8 @@ impl fmt::Display for Words<'_> {
         if let Some(end) = entry.end {
             write!(out, ", {end}")?;
         }
-        match entry.expected {
-            Some(false) => out.write_str(", not expected")?,
-            Some(true) | None => {}
+        if entry.expected == Some(false) {
+            out.write_str(", not expected")?;
         }
         if let Some(tries) = entry.tries.filter(|tries| *tries > 0) {
             write!(out, ", failed start {tries}")?;
