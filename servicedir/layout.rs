@@ -58,6 +58,8 @@ pub const SUPERVISEDIR: &str = "SUPERVISEDIR";
 pub const SVDIR: &str = "SVDIR";
 /// The scan directory where `SVDIR` is not set.
 pub const DEFAULT_SVDIR: &str = "/service";
+/// The scan directory of Debian's packages, for systems that have no [`DEFAULT_SVDIR`].
+pub const DEBIAN_SVDIR: &str = "/etc/service";
 
 /// A service directory: its path as the user gave it, its names, and the path of its state directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -173,15 +175,29 @@ fn lies_in_template(dir: &Path) -> bool {
 }
 
 /// The directory that a client means by `name`: itself if it has a slash or is a directory here, else
-/// the one of that name in `$SVDIR` (`/service`).
+/// the one of that name in the scan directory.
 #[must_use]
 pub fn find_service(name: &OsStr) -> PathBuf {
     let here = PathBuf::from(name);
     if name.is_empty() || name.as_bytes().contains(&b'/') || here.is_dir() {
         return here;
     }
-    let scan = std::env::var_os(SVDIR).filter(|value| !value.is_empty());
-    Path::new(scan.as_deref().unwrap_or(OsStr::new(DEFAULT_SVDIR))).join(here)
+    scan_directory().join(here)
+}
+
+/// The scan directory that clients mean: `$SVDIR`, else `/service`, or `/etc/service` on a system that
+/// has that one alone.
+#[must_use]
+pub fn scan_directory() -> PathBuf {
+    let set = std::env::var_os(SVDIR).filter(|value| !value.is_empty());
+    set.map_or_else(|| default_of(Path::exists), PathBuf::from)
+}
+
+/// The scan directory without `SVDIR`, where `exists` tells which directories are there.
+fn default_of(exists: impl Fn(&Path) -> bool) -> PathBuf {
+    let [usual, debian] = [DEFAULT_SVDIR, DEBIAN_SVDIR].map(Path::new);
+    let is_debian = !exists(usual) && exists(debian);
+    if is_debian { debian } else { usual }.to_path_buf()
 }
 
 /// `/service/a` as the one name `service:a`. What stands for `/` is escaped where it occurs in the
@@ -345,5 +361,14 @@ mod tests {
         assert_eq!(log.state, at("worker@1/log@1/supervise@1"));
         assert_eq!(instance_of(&at("worker@1/log")), None);
         assert_eq!(instance_of(&at("plain/log@1")), None);
+    }
+
+    #[test]
+    fn without_svdir_service_is_the_scan_directory_and_etc_service_where_it_is_alone() {
+        let of = |there: &[&str]| default_of(|path| there.iter().any(|it| Path::new(it) == path));
+        assert_eq!(of(&[]), Path::new("/service"));
+        assert_eq!(of(&["/service"]), Path::new("/service"));
+        assert_eq!(of(&["/service", "/etc/service"]), Path::new("/service"));
+        assert_eq!(of(&["/etc/service"]), Path::new("/etc/service"));
     }
 }

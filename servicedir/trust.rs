@@ -137,8 +137,11 @@ pub fn read_at(folder: impl AsFd, name: impl Arg, limit: usize) -> Result<Vec<u8
     read_open(&file, limit)
 }
 
-/// Opens a regular file for reading, with `more` flags.
-pub(crate) fn open_file(
+/// Opens a regular file for reading, with `more` flags (`NOFOLLOW`, say).
+///
+/// # Errors
+/// See [`Refused`].
+pub fn open_file(
     folder: impl AsFd,
     name: impl Arg,
     more: OFlags,

@@ -5,14 +5,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use servicedir::layout::{DEFAULT_SVDIR, ERRLOG, LOG, RUN, SVDIR};
+use servicedir::layout::{self, ERRLOG, LOG, RUN};
 use servicedir::report::Failure;
 
 /// The paths of all services in `$SVDIR`, each followed by its log services, in the order of their names.
 pub(crate) fn all_services() -> Result<Vec<OsString>, Failure> {
-    let scan = std::env::var_os(SVDIR)
-        .filter(|value| !value.is_empty())
-        .map_or_else(|| PathBuf::from(DEFAULT_SVDIR), PathBuf::from);
+    let scan = layout::scan_directory();
     let failed = |error| Failure::system(format_args!("unable to read {}", scan.display()), error);
     let mut names = Vec::new();
     for entry in fs::read_dir(&scan).map_err(failed)? {

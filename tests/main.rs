@@ -21,6 +21,7 @@ mod supervise;
 mod support;
 mod sv;
 mod svc;
+mod svlog;
 mod svlogd;
 mod svscan;
 mod svstat;

@@ -13,8 +13,10 @@
 #   servicedir_reload_with     what svc sends on reload (-h)
 #   servicedir_env             names of variables to hand on to the service
 #   servicedir_options         more option files of a made directory, as "name=value" lines
+#   servicedir_bin             where svc, svok and svstat are; another suite may have its own on PATH
 
-: "${servicedir_scandir:=${SVDIR:-/service}}"
+: "${servicedir_scandir:=${SVDIR:-"/service"}}"
+: "${servicedir_bin:=/usr/local/bin}"
 : "${servicedir_exec:=/usr/share/servicedir/exec.sh}"
 
 # The service directory of this service: sets _sv_dir and _sv_link.
@@ -174,7 +176,7 @@ _servicedir_make() {
 	fi
 	_servicedir_refuse || return 1
 	# A directory that is supervised is changed, not replaced: its service goes on.
-	svok "$_sv_dir" 2>/dev/null || rm -rf "$_sv_dir"
+	"$servicedir_bin/svok" "$_sv_dir" 2>/dev/null || rm -rf "$_sv_dir"
 	rm -rf "${_sv_dir}/options"
 	mkdir -p "${_sv_dir}/options" && : >"${_sv_dir}/down" || return 1
 	_servicedir_options || return 1
@@ -205,7 +207,7 @@ _servicedir_link() {
 _servicedir_appear() {
 	local until=$(($(date +%s) + 10))
 	[ "$until" -le "$_sv_until" ] || until=$_sv_until
-	until svok "$_sv_dir" 2>/dev/null; do
+	until "$servicedir_bin/svok" "$_sv_dir" 2>/dev/null; do
 		if [ "$(date +%s)" -ge "$until" ]; then
 			_sv_reason="no supervise: does svscan run on ${servicedir_scandir}?"
 			return 99
@@ -217,7 +219,7 @@ _servicedir_appear() {
 # Calls svc and keeps what it says without the names that an init script's user knows.
 _servicedir_svc() {
 	local code=0
-	_sv_reason=$(svc "$@" "$_sv_dir" 2>&1) || code=$?
+	_sv_reason=$("$servicedir_bin/svc" "$@" "$_sv_dir" 2>&1) || code=$?
 	_sv_reason=${_sv_reason#svc: *: "${_sv_dir}": }
 	return $code
 }
@@ -239,7 +241,7 @@ _servicedir_up() {
 _servicedir_down() {
 	local code=0 log
 	_servicedir_linked && rm -f "$_sv_link"
-	svok "$_sv_dir" 2>/dev/null || return 0
+	"$servicedir_bin/svok" "$_sv_dir" 2>/dev/null || return 0
 	_servicedir_svc -dx --wait=exited -T "${servicedir_timeout_stop:-60}" || code=$?
 	if [ $code -eq 99 ] && yesno "${servicedir_force_kill:-yes}"; then
 		ewarn "${RC_SVCNAME} is not down after ${servicedir_timeout_stop:-60} seconds: sending KILL"
@@ -249,7 +251,7 @@ _servicedir_down() {
 	[ $code -eq 0 ] || return $code
 	for log in log errlog; do
 		# What it said last is to be in the log; a logger that does not end is svscan's to stop.
-		[ ! -d "${_sv_dir}/$log" ] || svc --wait=exited -T 6 "${_sv_dir}/$log" 2>/dev/null || :
+		[ ! -d "${_sv_dir}/$log" ] || "$servicedir_bin/svc" --wait=exited -T 6 "${_sv_dir}/$log" 2>/dev/null || :
 	done
 }
 
@@ -316,12 +318,12 @@ servicedir_status() {
 		_status
 		return $?
 	fi
-	if svstat -q "$_sv_dir" 2>/dev/null; then
+	if "$servicedir_bin/svstat" -q "$_sv_dir" 2>/dev/null; then
 		einfo "status: started"
-		svstat "$_sv_dir"
+		"$servicedir_bin/svstat" "$_sv_dir"
 		return 0
 	fi
 	eerror "status: crashed"
-	svstat "$_sv_dir"
+	"$servicedir_bin/svstat" "$_sv_dir"
 	return 32
 }

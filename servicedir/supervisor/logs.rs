@@ -44,41 +44,52 @@ pub fn service(layout: &Layout, channel: Channel) -> Option<PathBuf> {
         .find(|dir| dir.is_dir())
 }
 
-/// The file with the newest output of a service.
-///
-/// Its directory is the one where the running logger has `current` open; where that cannot be seen,
-/// the first directory in the log service (`main` before the others) that a logger has written to.
+/// The file with the newest output of a service: in the first of its log directories.
 #[must_use]
 pub fn file(layout: &Layout, channel: Channel) -> Option<PathBuf> {
-    let logger = service(layout, channel)?;
-    opened_by_logger(&logger).or_else(|| written_directory(&logger))
+    let first = directories(&service(layout, channel)?).into_iter().next();
+    first.map(|directory| directory.join(CURRENT))
 }
 
-fn opened_by_logger(logger: &Path) -> Option<PathBuf> {
+/// The log directories of a log service: those where the running logger has `current` open; where that
+/// cannot be seen, those in the log service (`main` before the others) that a logger has written to.
+#[must_use]
+pub fn directories(logger: &Path) -> Vec<PathBuf> {
+    let opened = opened_by_logger(logger).unwrap_or_default();
+    if opened.is_empty() {
+        written_directories(logger)
+    } else {
+        opened
+    }
+}
+
+fn opened_by_logger(logger: &Path) -> Option<Vec<PathBuf>> {
     let layout = Layout::of(logger).ok()?;
     let status = status_of(&layout).ok()?.status;
     let pid = status.pid.filter(|_| status.phase == Phase::Run)?;
     let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+    let mut folders: Vec<PathBuf> = fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
         .filter(|path| path.file_name().is_some_and(|name| name == CURRENT))
+        .filter_map(|path| Some(path.parent()?.to_owned()))
         .collect();
-    files.sort();
-    files.into_iter().next()
+    folders.sort();
+    folders.dedup();
+    Some(folders)
 }
 
-fn written_directory(logger: &Path) -> Option<PathBuf> {
-    let mut names: Vec<_> = fs::read_dir(logger)
-        .ok()?
+fn written_directories(logger: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(logger) else {
+        return Vec::new();
+    };
+    let mut names: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.file_name()))
         .filter(|name| !name.as_bytes().starts_with(b"."))
+        .filter(|name| logger.join(name).join(CURRENT).is_file())
         .collect();
     names.sort_by_key(|name| (name != "main", name.clone()));
-    names
-        .into_iter()
-        .map(|name| logger.join(name).join(CURRENT))
-        .find(|current| current.is_file())
+    names.into_iter().map(|name| logger.join(name)).collect()
 }
 
 /// The log files of a service that were rotated away, in the directory of `current`.

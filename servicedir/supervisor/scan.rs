@@ -10,14 +10,12 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 
 use super::process::Process;
-use crate::layout::{DEFAULT_SVDIR, RUN, SVDIR, instance_of};
+use crate::layout::{self, RUN, instance_of};
 
 /// The scan directory that clients mean: `$SVDIR`, else `/service`.
 #[must_use]
 pub fn directory() -> PathBuf {
-    std::env::var_os(SVDIR)
-        .filter(|value| !value.is_empty())
-        .map_or_else(|| PathBuf::from(DEFAULT_SVDIR), PathBuf::from)
+    layout::scan_directory()
 }
 
 /// The services of a scan directory, sorted by group, then by name, as `getAllProcessInfo` sorts them.

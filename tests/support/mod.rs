@@ -35,6 +35,7 @@ pub fn program(name: &str) -> &'static Path {
         "sv" => env!("CARGO_BIN_EXE_sv"),
         "svok" => env!("CARGO_BIN_EXE_svok"),
         "svlogd" => env!("CARGO_BIN_EXE_svlogd"),
+        "svlog" => env!("CARGO_BIN_EXE_svlog"),
         "tai64nlocal" => env!("CARGO_BIN_EXE_tai64nlocal"),
         "pidproxy" => env!("CARGO_BIN_EXE_pidproxy"),
         "fghack" => env!("CARGO_BIN_EXE_fghack"),

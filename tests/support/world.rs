@@ -8,10 +8,7 @@ use super::{Scratch, program, stderr, stdout};
 /// What the scripts begin with.
 const PRELUDE: &str = r#"
 suite() {
-    for program in svscan supervise svc svstat svok svlogd; do
-        rm -f "/usr/bin/$program"
-        cp "/opt/servicedir/$program" /usr/bin/
-    done
+    /opt/project/install --from /opt/servicedir --openrc
 }
 # await CONDITION...: waits for it, with an end.
 await() {

@@ -3,6 +3,8 @@
 mod container;
 mod daemons;
 mod injections;
+mod install;
+mod moving;
 mod openrc;
 mod storm;
 mod systemd;

@@ -86,12 +86,36 @@ fn the_generic_script_leaves_nothing_running() {
 #[test]
 fn with_daemontools_the_same_script_leaves_everything_running() {
     peer("svscan");
-    let said = openrc(SUPERVISION);
+    let settings = "printf 'SV_RUNDIR=/etc/service SV_CMD=svscan SVC_CMD=svc SVC_OPTS=-x\\n' >/etc/conf.d/supervision";
+    let said = openrc(&format!("{settings}\n{SUPERVISION}"));
     assert!(line(&said, "stop").starts_with("0 |"), "{said}");
     // Two services, their logs, and a supervise for each of the four.
     assert_eq!(line(&said, "runs"), "2", "{said}");
     assert_eq!(line(&said, "supervises"), "4", "{said}");
     assert_eq!(line(&said, "left"), "8", "{said}");
+}
+
+/// The `svc` of daemontools answers 0 whatever becomes of a service.
+#[test]
+fn another_suite_earlier_on_the_path_is_not_asked() {
+    let svc = peer("svc");
+    let said = openrc(&format!(
+        r#"
+        {SERVICES}
+        ln -sf {} /usr/local/sbin/svc
+        ln -sf /bin/true /usr/local/sbin/svok
+        PATH=/usr/local/sbin:$PATH
+        echo "asked: $(command -v svc)"
+        echo "bad: $(say service bad start)"
+        echo "good: $(say service good start)"
+        service svscan stop
+        "#,
+        svc.display()
+    ));
+    assert_eq!(line(&said, "asked"), "/usr/local/sbin/svc");
+    let bad = line(&said, "bad");
+    assert!(bad.starts_with("1 |") && bad.contains("exited 7"), "{said}");
+    assert!(line(&said, "good").starts_with("0 |"), "{said}");
 }
 
 /// Init scripts whose services start in each way, and svscan for them.
