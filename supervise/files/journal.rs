@@ -76,8 +76,10 @@ impl JournalFile {
     pub(crate) fn find_end(folder: impl AsFd) -> (Self, Option<Entry>) {
         let folder = folder.as_fd();
         let current = tail(folder, JOURNAL);
-        let mut journal = Self::default();
-        journal.torn = current.as_ref().is_some_and(|tail| !ends_a_line(tail));
+        let journal = Self {
+            torn: current.as_ref().is_some_and(|tail| !ends_a_line(tail)),
+            ..Self::default()
+        };
         let entry = |tail: Option<Vec<u8>>| tail.and_then(|tail| last_entry(&tail));
         let last = entry(current).or_else(|| entry(tail(folder, JOURNAL_OLD)));
         (journal, last)

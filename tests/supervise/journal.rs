@@ -34,7 +34,7 @@ fn journal(service: &Service) -> Vec<Entry> {
         }
         entries.extend(found.into_iter().map(|found| match found {
             Found::Entry(entry) => entry,
-            gap => panic!("{gap:?}"),
+            gap @ (Found::Missed { .. } | Found::Restarted) => panic!("{gap:?}"),
         }));
     }
 }
@@ -139,7 +139,9 @@ fn at_full_speed_with_kills_in_between_a_follower_sees_every_change_in_order() {
                     );
                     entries.push(entry);
                 }
-                gap => panic!("after {} lines: {gap:?}", entries.len()),
+                gap @ (Found::Missed { .. } | Found::Restarted) => {
+                    panic!("after {} lines: {gap:?}", entries.len())
+                }
             }
         }
         if entries.len() > kill_at {
@@ -154,7 +156,7 @@ fn at_full_speed_with_kills_in_between_a_follower_sees_every_change_in_order() {
     let mut rest = reader.read(&layout, 10_000).unwrap();
     entries.extend(rest.drain(..).map(|found| match found {
         Found::Entry(entry) => entry,
-        gap => panic!("{gap:?}"),
+        gap @ (Found::Missed { .. } | Found::Restarted) => panic!("{gap:?}"),
     }));
     let supervises = entries.iter().filter(|entry| entry.supervise.is_some());
     assert!(supervises.count() > 8);
