@@ -37,6 +37,8 @@ pub(crate) struct Supervisor {
     /// The run that was forked and has not become `./run` yet.
     pub(crate) held: Option<Held>,
     pub(crate) leaving: bool,
+    /// It was called by the name of runit's `runsv`, where `x` stops the service too.
+    pub(crate) is_runsv: bool,
     /// See [`crate::log_pipes`]; kept open only.
     pub(crate) _log_pipes: Vec<OwnedFd>,
 }
