@@ -4,6 +4,7 @@
 //! file of the system. So every file is opened here: without waiting, as a regular file only, and
 //! through a link only where the link belongs to root or to svlogd's own user.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -23,10 +24,11 @@ const CAREFUL: OFlags = OFlags::NONBLOCK
 /// Opens a regular file of the directory.
 pub(crate) fn open_file(
     dir: BorrowedFd<'_>,
-    name: &str,
+    name: impl AsRef<OsStr>,
     flags: OFlags,
     mode: u32,
 ) -> Result<(OwnedFd, Stat), Reason> {
+    let name = name.as_ref();
     let flags = flags | CAREFUL;
     let mode = Mode::from(mode);
     let file = match openat(dir, name, flags | OFlags::NOFOLLOW, mode) {
@@ -57,7 +59,7 @@ pub(crate) fn create_file(dir: BorrowedFd<'_>, name: &str, mode: u32) -> Result<
 /// Where a symbolic link leads to that belongs to root or to svlogd's own user.
 ///
 /// The link is opened itself, so that its owner and its target are those of one and the same link.
-fn trusted_target(dir: BorrowedFd<'_>, name: &str) -> Result<PathBuf, Reason> {
+fn trusted_target(dir: BorrowedFd<'_>, name: &OsStr) -> Result<PathBuf, Reason> {
     use std::os::unix::ffi::OsStringExt;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let link = openat(dir, name, flags, Mode::empty())?;

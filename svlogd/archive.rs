@@ -20,7 +20,7 @@ pub(crate) struct Archive {
     processor: Processor,
     sealer: Sealer,
     settings: Settings,
-    /// So many files wait for the processor that the next rotation waits for it.
+    /// Too many files wait for the processor: the next rotation waits for it.
     full: bool,
     /// That was reported since the last time that no file waited.
     reported: bool,

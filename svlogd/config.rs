@@ -8,12 +8,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::calendar::Period;
 use crate::select::Rules;
 
 /// The port of syslog, where an address names none.
 const SYSLOG_PORT: u16 = 514;
 
-/// What is expected of a line that nothing else fits.
+/// The end of the message about a line that sets nothing.
 const UNKNOWN: &str = "a setting of svlogd(8)";
 
 /// How one log directory is kept.
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) total: u64,
     /// `t`: the age at which a `current` that is not empty is rotated.
     pub(crate) age: Option<Duration>,
+    /// `rotate`: `current` is rotated at midnight, or with each hour.
+    pub(crate) period: Option<Period>,
     /// `!`: the command that old files are fed through.
     pub(crate) processor: Option<Vec<u8>>,
     /// `p`: what stands before each line, after its stamp.
@@ -48,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) group: Option<String>,
     /// One file more stays with a processor, as in runit.
     pub(crate) spare: bool,
+    /// An empty `state` is made also where no processor needs it, as multilog does.
+    pub(crate) state: bool,
 }
 
 impl Default for Config {
@@ -58,6 +63,7 @@ impl Default for Config {
             keep_when_full: 10,
             total: 0,
             age: None,
+            period: None,
             processor: None,
             prefix: Vec::new(),
             rules: Rules::default(),
@@ -67,6 +73,7 @@ impl Default for Config {
             mode: 0o644,
             group: None,
             spare: true,
+            state: false,
         }
     }
 }
@@ -104,7 +111,7 @@ impl Complaint {
 }
 
 impl Config {
-    /// Reads the text of a `config` file. Every line that is right counts, whatever the others are.
+    /// Reads the text of a `config` file. A line that is wrong leaves the effect of the others.
     pub(crate) fn parse(text: &[u8]) -> (Self, Vec<Complaint>) {
         let mut config = Self::default();
         let mut complaints = Vec::new();
@@ -150,6 +157,7 @@ impl Config {
         let value = value.trim();
         match word {
             "full" => self.drop_when_full = full(value)?,
+            "rotate" => self.period = Some(period(value)?),
             "mode" => self.mode = mode(value)?,
             "group" if !value.is_empty() => self.group = Some(value.to_owned()),
             _ => return Err(UNKNOWN),
@@ -216,12 +224,21 @@ fn address(text: &[u8]) -> Result<SocketAddrV4, &'static str> {
     Ok(SocketAddrV4::new(host, port))
 }
 
-/// What is done when the disk is full.
+/// The value of `full`: whether lines are dropped.
 fn full(value: &str) -> Result<bool, &'static str> {
     match value {
         "drop" => Ok(true),
         "wait" => Ok(false),
         _ => Err("\"full drop\" or \"full wait\""),
+    }
+}
+
+/// When the wall clock rotates.
+fn period(value: &str) -> Result<Period, &'static str> {
+    match value {
+        "hourly" => Ok(Period::Hour),
+        "daily" => Ok(Period::Day),
+        _ => Err("\"rotate daily\" or \"rotate hourly\""),
     }
 }
 
@@ -299,6 +316,17 @@ mod tests {
     fn an_empty_pattern_is_a_pattern() {
         assert!(!good("-\n").rules.select(b"").log);
         assert!(good("-*\n+\n").rules.select(b"").log);
+    }
+
+    #[test]
+    fn the_wall_clock_rotates_daily_or_hourly() {
+        assert_eq!(good("").period, None);
+        assert_eq!(good("rotate daily").period, Some(Period::Day));
+        assert_eq!(
+            good("rotate daily\nrotate hourly\n").period,
+            Some(Period::Hour)
+        );
+        assert_eq!(Config::parse(b"rotate weekly").1.len(), 1);
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(crate) struct Current {
     pub(crate) identity: Identity,
     /// Its size in bytes.
     pub(crate) size: u64,
+    /// When it was last written, in Unix seconds, before it was opened.
+    pub(crate) written: i64,
     /// Whether what was written last ended with a newline: here, or in the file before this one.
     pub(crate) ends_line: bool,
 }
@@ -76,6 +78,7 @@ impl Current {
             identity: Identity::from(&stat),
             file,
             size,
+            written: stat.st_mtime,
             ends_line: last == [b'\n'],
         })
     }

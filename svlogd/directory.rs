@@ -1,8 +1,7 @@
 //! One log directory of the command line, there or not: its lines on their way to its files.
 //!
-//! Whatever happens to the directory (full disk, removed, replaced), nothing that was read is given
-//! up before it was written, unless its `config` says so; and no other directory waits for a
-//! directory that is gone.
+//! Input that was read is kept until it is written, also when the disk is full or the directory is
+//! removed or replaced, unless `config` allows to drop it. A directory that is gone holds up no other.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,7 +22,7 @@ use crate::writer::Writer;
 const CHECK_WAIT: Duration = Duration::from_secs(1);
 /// How often it is looked whether a missing directory is back.
 const GONE_WAIT: Duration = Duration::from_secs(1);
-/// Output is written when so many bytes are together.
+/// Formatted output is written when it reaches this size in bytes.
 const OUTPUT_SIZE: usize = 64 * 1024;
 /// A file that lost its name is copied in pieces of this size in bytes.
 const REPLAY_SIZE: usize = 64 * 1024;
@@ -44,7 +43,7 @@ pub(crate) struct Shared {
 pub(crate) struct Directory {
     path: PathBuf,
     settings: Settings,
-    /// What stands in for the file `config`.
+    /// The settings where no file `config` is read.
     given: Option<Config>,
     writer: Option<Writer>,
     lines: Lines,
@@ -117,7 +116,7 @@ impl Directory {
         self.cursor = 0;
     }
 
-    /// Takes what it can of `input`; says whether that is all. If not, it is called again with the
+    /// Takes as much of `input` as it can; returns whether that is all. If not, call it again with the
     /// same input when a deadline has passed.
     pub(crate) fn feed(
         &mut self,
@@ -188,7 +187,7 @@ impl Directory {
             .extend_from_slice(output.get(done..).unwrap_or_default());
     }
 
-    /// Writes what is kept; says whether nothing is left, so that more can be taken.
+    /// Writes the pending output; returns whether nothing is left, so that more can be taken.
     fn flush(&mut self, now: Instant) -> bool {
         let Some(writer) = &mut self.writer else {
             return true;
@@ -279,7 +278,7 @@ impl Directory {
         self.flush(now) || self.start_dropping()
     }
 
-    /// Closes the directory; what could not be written is said. Returns whether nothing was lost.
+    /// Closes the directory, and reports lines that could not be written. Returns whether none was lost.
     pub(crate) fn close(&mut self, unread: usize) -> bool {
         let Some(writer) = &mut self.writer else {
             return true;
@@ -363,7 +362,7 @@ impl Directory {
                     writer.full.hurry(now);
                 }
                 if !old.is_deleted() {
-                    // It is where nobody looks for it: whether this works does not matter.
+                    // The moved file is not this directory's any more: a failure has no consequence here.
                     old.seal().ok();
                 } else if self.replay.is_none() && old.size > known {
                     self.replay = Some((old, known));
@@ -440,6 +439,7 @@ fn layout(writer: &Writer, settings: Settings) -> Layout<'_> {
     Layout {
         prefix: &writer.config.prefix,
         rules: &writer.config.rules,
+        patterns_see_stamps: settings.patterns_see_stamps,
         len: settings.len,
         udp: writer.config.udp.is_some(),
         udp_only: writer.config.udp_only,

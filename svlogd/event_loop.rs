@@ -14,6 +14,7 @@ use crate::directory::{Directory, Shared};
 use crate::input::{Input, Waiter};
 use crate::line::{Replacement, Stamp};
 use crate::message::Message;
+use crate::multilog::tap::Taps;
 use crate::settings::Settings;
 use crate::stamp::Stamper;
 
@@ -48,13 +49,15 @@ pub(crate) struct EventLoop {
     settings: Settings,
     waiter: Waiter,
     directories: Vec<Directory>,
+    /// multilog's alerts and status files.
+    taps: Taps,
     shared: Shared,
     stamper: Option<Stamper>,
     stamp: Stamp,
     replacement: Option<Replacement>,
+    /// The input that was read and is not written yet. Its memory is touched only as far as input
+    /// came: the buffer of an idle logger costs a page or two.
     buffer: Vec<u8>,
-    /// How much of the buffer is input.
-    filled: usize,
     /// Whether the input read last ended in mid-line.
     mid_line: bool,
     phase: Phase,
@@ -75,16 +78,21 @@ impl EventLoop {
             settings,
             waiter,
             directories,
+            taps: Taps::none(settings.report),
             shared: Shared::default(),
             stamper,
             stamp: Stamp::default(),
             replacement,
-            buffer: vec![0; BUFFER_SIZE],
-            filled: 0,
+            buffer: Vec::with_capacity(BUFFER_SIZE),
             mid_line: false,
             phase: Phase::Reading,
             give_up: None,
         }
+    }
+
+    /// The same with multilog's alerts and status files.
+    pub(crate) fn with_taps(self, taps: Taps) -> Self {
+        Self { taps, ..self }
     }
 
     /// Runs until the input ends or TERM comes.
@@ -122,27 +130,26 @@ impl EventLoop {
             for directory in &mut self.directories {
                 directory.tick(now);
             }
+            self.taps.tick(now);
         }
         now
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.directories
-            .iter()
-            .filter_map(Directory::deadline)
-            .min()
+        let directories = self.directories.iter().filter_map(Directory::deadline);
+        directories.chain(self.taps.deadline()).min()
     }
 
     /// Gives the input that was read to every directory; returns whether all took all of it.
     fn feed(&mut self, now: Instant) -> bool {
-        let input = self.buffer.get(..self.filled).unwrap_or_default();
+        let input = self.buffer.as_slice();
         let mut fed = true;
         for directory in &mut self.directories {
             fed &= directory.feed(input, &self.stamp, &mut self.shared, now);
         }
         self.alert();
-        if fed && self.filled > 0 {
-            self.filled = 0;
+        if fed && !self.buffer.is_empty() {
+            self.buffer.clear();
             for directory in &mut self.directories {
                 directory.begin();
             }
@@ -172,7 +179,7 @@ impl EventLoop {
             Phase::Ended | Phase::Closed => Ok(Input::End),
         };
         match input {
-            Ok(Input::Bytes(read)) => self.received(read),
+            Ok(Input::Bytes) => self.received(now),
             Ok(Input::End) => self.phase = Phase::Ended,
             Ok(Input::Woken) => self.signals(),
             Err(errno) => {
@@ -184,16 +191,17 @@ impl EventLoop {
     }
 
     /// Input came: it has the time of its arrival, and its characters are replaced.
-    fn received(&mut self, read: usize) {
-        self.filled = read;
-        let input = self.buffer.get_mut(..read).unwrap_or_default();
-        self.mid_line = input.last().is_some_and(|last| *last != b'\n');
+    fn received(&mut self, now: Instant) {
+        let read = self.buffer.len();
+        self.mid_line = self.buffer.last().is_some_and(|last| *last != b'\n');
         if let Some(replacement) = &self.replacement {
-            replacement.apply(input);
+            replacement.apply(&mut self.buffer);
         }
         if let Some(stamper) = &mut self.stamper {
             self.stamp = Stamp(Some(*stamper.stamp(Tai64n::now())));
         }
+        self.taps
+            .feed(&self.buffer, &self.stamp, &mut self.shared.stderr, now);
         if let Phase::Draining { left, .. } = &mut self.phase {
             *left = left.saturating_sub(read);
         }
@@ -205,15 +213,14 @@ impl EventLoop {
             return Ok(Input::End);
         }
         // Not a byte beyond the line: the next logger finds the rest.
-        let size = left.clamp(1, self.buffer.len());
+        let size = left.clamp(1, BUFFER_SIZE);
         if !self.waiter.poll(true, Some(latest), now) {
             if now >= latest {
                 return Ok(Input::End);
             }
             return Ok(Input::Woken);
         }
-        let buffer = self.buffer.get_mut(..size).unwrap_or_default();
-        self.waiter.read_ready(buffer)
+        self.waiter.read_ready(&mut self.buffer, size)
     }
 
     /// Obeys the signals that came.
@@ -279,6 +286,7 @@ impl EventLoop {
     /// Writes what is left, closes the directories, and waits for their children.
     fn end(&mut self) -> Result<u8, Failure> {
         let now = Instant::now();
+        self.taps.finish(&mut self.shared.stderr, now);
         for directory in &mut self.directories {
             directory.look(now);
             directory.finish(&mut self.shared, now);
@@ -287,7 +295,7 @@ impl EventLoop {
         self.flush();
         let mut whole = true;
         for directory in &mut self.directories {
-            whole &= directory.close(self.filled);
+            whole &= directory.close(self.buffer.len());
         }
         self.phase = Phase::Closed;
         self.wait_for_children();

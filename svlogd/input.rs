@@ -10,6 +10,7 @@ use nix::sys::signal::{SigEvent, SigevNotify, Signal as NixSignal};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use servicedir::signal::{SelfPipe, Signal};
@@ -22,8 +23,8 @@ const TIMER: NixSignal = NixSignal::SIGVTALRM;
 /// What a read brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Input {
-    /// So many bytes.
-    Bytes(usize),
+    /// Bytes, in the buffer.
+    Bytes,
     /// The end.
     End,
     /// Nothing: a signal came, or the deadline has passed.
@@ -74,19 +75,19 @@ impl Waiter {
         self.signals.take(each);
     }
 
-    /// Waits for input until the deadline.
+    /// Waits for input until the deadline: as much as the empty buffer has room for.
     pub(crate) fn read(
         &mut self,
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         deadline: Option<Instant>,
         now: Instant,
     ) -> Result<Input, Errno> {
         if !self.arm(deadline, now) {
             return Ok(Input::Woken);
         }
-        match rustix::io::read(&self.stdin, &mut *buffer) {
+        match rustix::io::read(&self.stdin, spare_capacity(buffer)) {
             Ok(0) => Ok(Input::End),
-            Ok(read) => Ok(Input::Bytes(read)),
+            Ok(_) => Ok(Input::Bytes),
             Err(Errno::INTR) => Ok(Input::Woken),
             Err(Errno::AGAIN) => self.interrupted(deadline, now),
             Err(errno) => Err(errno),
@@ -116,11 +117,14 @@ impl Waiter {
         ready && fds.get(1).is_some_and(|stdin| !stdin.revents().is_empty())
     }
 
-    /// Reads without waiting for more than one poll found to be there.
-    pub(crate) fn read_ready(&mut self, buffer: &mut [u8]) -> Result<Input, Errno> {
-        match rustix::io::read(self.stdin.source(), &mut *buffer) {
+    /// Reads, without waiting, at most `size` bytes of what a poll found to be ready.
+    pub(crate) fn read_ready(&mut self, buffer: &mut Vec<u8>, size: usize) -> Result<Input, Errno> {
+        buffer.resize(size, 0);
+        let outcome = rustix::io::read(self.stdin.source(), buffer.as_mut_slice());
+        buffer.truncate(*outcome.as_ref().unwrap_or(&0));
+        match outcome {
             Ok(0) => Ok(Input::End),
-            Ok(read) => Ok(Input::Bytes(read)),
+            Ok(_) => Ok(Input::Bytes),
             Err(Errno::INTR | Errno::AGAIN) => Ok(Input::Woken),
             Err(errno) => Err(errno),
         }

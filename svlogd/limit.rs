@@ -1,4 +1,4 @@
-//! Where a file of a log directory ends: how much of a piece of output still goes to `current`.
+//! Where a file of a log directory ends: the part of a piece of output that still goes to `current`.
 //!
 //! Pure. The rules are runit's: `current` is rotated after the newline that brings it to within
 //! `len` bytes of its size, and where none comes, at that size, in mid-line. One rule is added: a
@@ -17,10 +17,10 @@ pub(crate) struct Limit {
     stamp: usize,
 }
 
-/// What to do next with a piece of output.
+/// The next step with a piece of output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Plan {
-    /// So many of its bytes go to `current`.
+    /// The number of its bytes that go to `current`.
     pub(crate) take: usize,
     /// Then the file is rotated.
     pub(crate) rotate: bool,

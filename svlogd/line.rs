@@ -1,11 +1,11 @@
-//! What becomes of a line on its way from stdin to one directory: replaced characters, stamp and
-//! prefix, patterns, the copies for stderr and UDP.
+//! A line on its way from stdin to one directory: replaced characters, stamp and prefix, patterns, the
+//! copies for stderr and UDP.
 //!
-//! Pure: bytes in, bytes out. Input comes in pieces that need not end where a line ends. What can be
-//! written at once is; only where patterns or UDP must see the first `len` characters of a line, an
-//! unfinished line waits here.
+//! Pure: bytes in, bytes out. Input comes in pieces that need not end where a line ends. An unfinished
+//! line waits here only where patterns or UDP must see its first `len` characters; otherwise each
+//! piece is written at once.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use crate::select::Rules;
 use crate::stamp;
@@ -15,17 +15,18 @@ use crate::stamp;
 pub(crate) struct Stamp(pub(crate) Option<[u8; stamp::LENGTH]>);
 
 impl Stamp {
-    fn bytes(&self) -> &[u8] {
+    /// The bytes that stand before the line.
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |stamp| stamp.as_slice())
     }
 }
 
-/// The characters that `-r` and `-R` replace, as a table: what each byte becomes.
+/// The characters that `-r` and `-R` replace, as a table: the byte for each byte.
 #[derive(Clone, Debug)]
 pub(crate) struct Replacement([u8; 256]);
 
 impl Replacement {
-    /// Replaces what is not printable ASCII, and all of `also`, by `with`.
+    /// Replaces all bytes that are not printable ASCII, and all of `also`, by `with`.
     pub(crate) fn new(with: u8, also: &[u8]) -> Self {
         let mut table = [with; 256];
         for (byte, place) in (0..=u8::MAX).zip(table.iter_mut()) {
@@ -46,13 +47,15 @@ impl Replacement {
     }
 }
 
-/// What is the same for every line of a directory.
+/// The settings that all lines of a directory share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout<'a> {
-    /// What stands between stamp and line.
+    /// The text between stamp and line.
     pub(crate) prefix: &'a [u8],
     /// The patterns.
     pub(crate) rules: &'a Rules,
+    /// Whether patterns see the stamp, too; it counts in `len` then.
+    pub(crate) patterns_see_stamps: bool,
     /// `-l`: how many characters of a line patterns, stderr and UDP see.
     pub(crate) len: usize,
     /// Lines go by UDP.
@@ -62,6 +65,15 @@ pub(crate) struct Layout<'a> {
 }
 
 impl Layout<'_> {
+    /// How many bytes of a line decide, apart from its stamp.
+    fn head(&self, stamp: &Stamp) -> usize {
+        if self.patterns_see_stamps {
+            self.len.saturating_sub(stamp.bytes().len())
+        } else {
+            self.len
+        }
+    }
+
     /// Whether the beginning of a line must be known before anything of it can be written.
     fn decides(&self) -> bool {
         self.udp || !self.rules.is_empty()
@@ -79,7 +91,7 @@ pub(crate) struct Output<'a> {
     pub(crate) file: &'a mut Vec<u8>,
     /// For stderr.
     pub(crate) stderr: &'a mut Vec<u8>,
-    /// Sends one datagram; says whether it went.
+    /// Sends one datagram; returns whether it was sent.
     pub(crate) send: &'a mut dyn FnMut(&[u8]) -> bool,
 }
 
@@ -90,7 +102,7 @@ enum Place {
     Start,
     /// Its first characters wait in `held`: too few to decide.
     Held,
-    /// What comes until its end goes to the file, or nowhere.
+    /// The rest of the line goes to the file, or nowhere.
     Through { log: bool },
 }
 
@@ -158,6 +170,9 @@ impl Lines {
         room: usize,
         output: &mut Output<'_>,
     ) -> usize {
+        if !layout.decides() && self.may_pass() {
+            return self.label(layout, input, stamp, room, output.file);
+        }
         let mut rest = input;
         while !rest.is_empty() && output.file.len() < room {
             let end = memchr(b'\n', rest);
@@ -175,6 +190,43 @@ impl Lines {
             );
         }
         input.len() - rest.len()
+    }
+
+    /// As [`Self::format`], where each line only gets its stamp and prefix: nothing is decided and no
+    /// line waits.
+    fn label(
+        &mut self,
+        layout: &Layout<'_>,
+        input: &[u8],
+        stamp: &Stamp,
+        room: usize,
+        file: &mut Vec<u8>,
+    ) -> usize {
+        let label = [stamp.bytes(), layout.prefix].concat();
+        let mut start = 0;
+        for newline in memchr_iter(b'\n', input) {
+            if file.len() >= room {
+                return start;
+            }
+            if self.place == Place::Start {
+                file.extend_from_slice(&label);
+            }
+            file.extend_from_slice(input.get(start..=newline).unwrap_or_default());
+            self.place = Place::Start;
+            start = newline + 1;
+        }
+        if file.len() >= room {
+            return start;
+        }
+        let rest = input.get(start..).unwrap_or_default();
+        if !rest.is_empty() {
+            if self.place == Place::Start {
+                file.extend_from_slice(&label);
+            }
+            file.extend_from_slice(rest);
+            self.place = Place::Through { log: true };
+        }
+        input.len()
     }
 
     /// Ends the line in progress, as if its newline had come.
@@ -197,12 +249,12 @@ impl Lines {
     ) {
         match self.place {
             Place::Start if !layout.decides() => {
-                output.file.extend_from_slice(stamp.bytes());
-                output.file.extend_from_slice(layout.prefix);
+                let label = [stamp.bytes(), layout.prefix].concat();
+                output.file.extend_from_slice(&label);
                 self.through(true, piece, ends, output);
             }
-            Place::Start if ends || piece.len() >= layout.len => {
-                let (head, tail) = piece.split_at(piece.len().min(layout.len));
+            Place::Start if ends || piece.len() >= layout.head(stamp) => {
+                let (head, tail) = piece.split_at(piece.len().min(layout.head(stamp)));
                 let log = decide(layout, head, stamp, output);
                 self.through(log, tail, ends, output);
             }
@@ -218,10 +270,11 @@ impl Lines {
 
     /// More of a line whose beginning waits.
     fn held(&mut self, layout: &Layout<'_>, piece: &[u8], ends: bool, output: &mut Output<'_>) {
-        let missing = layout.len.saturating_sub(self.held.len());
+        let enough = layout.head(&self.held_stamp);
+        let missing = enough.saturating_sub(self.held.len());
         let (head, tail) = piece.split_at(piece.len().min(missing));
         self.held.extend_from_slice(head);
-        if ends || self.held.len() >= layout.len {
+        if ends || self.held.len() >= enough {
             let held = std::mem::take(&mut self.held);
             let log = decide(layout, &held, &self.held_stamp, output);
             self.held = held;
@@ -230,7 +283,7 @@ impl Lines {
         }
     }
 
-    /// What follows the decision.
+    /// More of a line whose destination is decided.
     #[inline]
     fn through(&mut self, log: bool, piece: &[u8], ends: bool, output: &mut Output<'_>) {
         if log {
@@ -247,11 +300,15 @@ impl Lines {
     }
 }
 
-/// Sends the beginning of a line where patterns and UDP want it; says whether the file gets the rest.
+/// Sends the beginning of a line where patterns and UDP want it; returns whether the file gets the rest.
 ///
 /// A beginning of `len` characters counts as cut even where nothing follows: runit has it so.
 fn decide(layout: &Layout<'_>, head: &[u8], stamp: &Stamp, output: &mut Output<'_>) -> bool {
-    let selected = layout.rules.select(head);
+    let selected = if layout.patterns_see_stamps {
+        layout.rules.select(&[stamp.bytes(), head].concat())
+    } else {
+        layout.rules.select(head)
+    };
     let cut: &[u8] = if head.len() >= layout.len {
         b"..."
     } else {
@@ -308,6 +365,7 @@ mod tests {
         let layout = Layout {
             prefix: prefix.as_bytes(),
             rules: &rules,
+            patterns_see_stamps: false,
             len,
             udp: udp.is_some(),
             udp_only: udp == Some(true),

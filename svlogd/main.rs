@@ -3,6 +3,7 @@
 
 mod access;
 mod archive;
+mod calendar;
 mod config;
 mod current;
 mod directory;
@@ -12,6 +13,7 @@ mod input;
 mod limit;
 mod line;
 mod message;
+mod multilog;
 mod processor;
 mod retry;
 mod rotate;
@@ -24,10 +26,11 @@ mod store;
 mod udp;
 mod wake;
 mod writer;
+mod zone;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lexopt::{Arg, Parser, ValueExt};
@@ -37,7 +40,7 @@ use crate::directory::Directory;
 use crate::event_loop::EventLoop;
 use crate::input::Waiter;
 use crate::line::Replacement;
-use crate::message::{Fault, Message, Reason, Verb};
+use crate::message::{Fault, Message, Reason};
 use crate::settings::Settings;
 use crate::stamp::{Form, LENGTH, Stamper};
 
@@ -60,7 +63,7 @@ Writes the lines that it reads from stdin to log directories, which it rotates.
   -h, --help             print this text
       --version          print the version
 
-The file DIR/config sets what is kept: see svlogd(8).
+The settings of a DIR are in its file config: see svlogd(8).
 Exit codes: 0 the input has ended, or TERM came; 100 wrong usage; 111 a system
 call failed, or no directory could be opened.
 ";
@@ -88,17 +91,26 @@ struct Options {
     directories: Vec<PathBuf>,
 }
 
-/// What is to be done: print something, or log.
+/// The command line's task: print something, or log.
 enum Task {
     Help,
     Version,
     Log(Options),
 }
 
-/// Runs the program of these arguments, its name first; returns the exit code.
+/// Runs the program of these arguments, the first of which decides which one; returns the exit code.
 fn start(arguments: Vec<OsString>) -> u8 {
-    run(arguments).unwrap_or_else(|failure| {
-        REPORT.fatal(&failure);
+    let is_multilog = arguments
+        .first()
+        .is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("multilog")));
+    let (report, outcome) = if is_multilog {
+        let actions = arguments.get(1..).unwrap_or_default();
+        (multilog::REPORT, multilog::run(actions))
+    } else {
+        (REPORT, run(arguments))
+    };
+    outcome.unwrap_or_else(|failure| {
+        report.fatal(&failure);
         failure.code
     })
 }
@@ -174,6 +186,7 @@ fn log(options: Options) -> Result<u8, Failure> {
         len: options.len,
         slack: options.len,
         stamp: if stamper.is_some() { LENGTH } else { 0 },
+        patterns_see_stamps: false,
         dir_mode: DIR_MODE,
         verbose: options.verbose,
         report: REPORT,
@@ -192,31 +205,34 @@ fn log(options: Options) -> Result<u8, Failure> {
 }
 
 /// Opens the directories; returns whether any could be opened.
-///
-/// A logger that was killed has its lock until the kernel has taken it apart, and its children for as
-/// long as they need to close it. So a lock that is held is tried again for a moment.
 fn open(directories: &mut [Directory], waiter: &Waiter) -> bool {
-    let latest = Instant::now() + LOCK_WAIT;
+    let start = Instant::now();
     let mut opened = false;
     for directory in directories {
-        loop {
-            let now = Instant::now();
-            let outcome = directory.try_to_open(now);
-            let held = matches!(&outcome, Err(fault) if fault.reason == Reason::Held);
-            if held && now < latest {
-                waiter.poll(false, Some(now + LOCK_STEP), now);
-                continue;
-            }
-            opened |= outcome.is_ok();
-            directory.report(outcome, now);
-            break;
-        }
+        let outcome = open_unless_held(directory, waiter, start);
+        opened |= outcome.is_ok();
+        directory.report(outcome, Instant::now());
     }
     opened
 }
 
-/// A child of svlogd could not become what it was made for.
-fn report_child_failure(errno: rustix::io::Errno) {
-    let fault = Fault::new(Verb::Execute, spawn::SHELL_PATH, errno);
-    REPORT.warning(Message::Unable(fault));
+/// Opens a directory.
+///
+/// A logger that was killed has its lock until the kernel has taken it apart, and its children for as
+/// long as they need to close it. So a lock that is held is tried again until [`LOCK_WAIT`] after the
+/// start.
+fn open_unless_held(
+    directory: &mut Directory,
+    waiter: &Waiter,
+    start: Instant,
+) -> Result<(), Fault> {
+    loop {
+        let now = Instant::now();
+        let outcome = directory.try_to_open(now);
+        let held = matches!(&outcome, Err(fault) if fault.reason == Reason::Held);
+        if !held || now >= start + LOCK_WAIT {
+            return outcome;
+        }
+        waiter.poll(false, Some(now + LOCK_STEP), now);
+    }
 }

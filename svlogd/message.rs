@@ -34,11 +34,15 @@ pub(crate) enum Message {
     UnableToWrite(PathBuf, Why, bool),
     /// Info: `current` takes lines again.
     WritingAgain(PathBuf),
+    /// multilog ignores an argument.
+    UnknownAction(String),
+    /// multilog could not write a status file.
+    StatusNotWritten(PathBuf, Why),
     /// An old file was deleted because the disk was full.
     DiskFull(PathBuf),
     /// An old file was deleted before the processor had it.
     Unprocessed(PathBuf),
-    /// So many old files of the directory wait for the processor.
+    /// This number of old files of the directory waits for the processor.
     QueueFull(PathBuf, u64),
     /// Info: the directory can be used (again).
     Usable(PathBuf),
@@ -52,9 +56,11 @@ pub(crate) enum Message {
     ProcessorFailed(PathBuf, End, u64),
     /// A processor's file could not be read, or its output not be taken; the wait.
     ProcessorFault(Fault, u64),
+    /// TZ names no time zone.
+    NoZone(String),
     /// An old file of the directory could not be brought to the disk.
     NotSynced(PathBuf),
-    /// In the log itself: so many lines were dropped.
+    /// In the log itself: this number of lines was dropped.
     Dropped(u64),
     /// At the end: lines and bytes that are not written.
     Leaving(PathBuf, u64, usize),
@@ -87,6 +93,14 @@ impl fmt::Display for Message {
                 let (file, then) = (file.display(), what_then(*dropping));
                 write!(out, "unable to write to {file}: {why}; {then}")
             }
+            Self::UnknownAction(action) => write!(out, "unknown action \"{action}\" is ignored"),
+            Self::StatusNotWritten(file, why) => {
+                let file = file.display();
+                write!(
+                    out,
+                    "unable to write to {file}: {why}; retrying every second"
+                )
+            }
             Self::WritingAgain(file) => write!(out, "writing again to {}", file.display()),
             Self::Usable(dir) => write!(out, "log directory is usable: {}", dir.display()),
             Self::BadLine(file, complaint) => write!(out, "{}: {complaint}", file.display()),
@@ -98,6 +112,7 @@ impl fmt::Display for Message {
             Self::NoSuchGroup(file, name) => {
                 write!(out, "{}: no such group: {name}", file.display())
             }
+            Self::NoZone(name) => write!(out, "TZ={name} is not a time zone; using UTC"),
             Self::NotSynced(dir) => {
                 let dir = dir.display();
                 write!(out, "unable to sync an old file in {dir}; it stays @*.u")
@@ -182,7 +197,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What is done to a file of a log directory.
+/// A call on a file of a log directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verb {
     Create,
@@ -215,7 +230,7 @@ impl fmt::Display for Verb {
 /// Why a call on a file failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Reason {
-    /// The system says so.
+    /// The errno of a system call.
     Errno(Why),
     /// Another logger writes to the directory.
     Held,
@@ -389,6 +404,8 @@ mod tests {
                 M::UnableToWrite(file(), why(), false)
             ],
             M::WritingAgain(_) => [M::WritingAgain(file())],
+            M::UnknownAction(_) => [M::UnknownAction("that".into())],
+            M::StatusNotWritten(..) => [M::StatusNotWritten(file(), why())],
             M::DiskFull(_) => [M::DiskFull(file())],
             M::Unprocessed(_) => [M::Unprocessed(file())],
             M::QueueFull(..) => [M::QueueFull(dir(), 77)],
@@ -398,6 +415,7 @@ mod tests {
             M::NoSuchGroup(..) => [M::NoSuchGroup(file(), "group".into())],
             M::ProcessorFailed(..) => [M::ProcessorFailed(file(), ends()[0], 88)],
             M::ProcessorFault(..) => [M::ProcessorFault(open(), 88)],
+            M::NoZone(_) => [M::NoZone("name".into())],
             M::NotSynced(_) => [M::NotSynced(dir())],
             M::Dropped(_) => [M::Dropped(77)],
             M::Leaving(..) => [M::Leaving(dir(), 77, 88)],
@@ -429,9 +447,8 @@ mod tests {
         text
     }
 
-    /// The entries of the page's section DIAGNOSTICS, without their markup.
-    fn entries() -> BTreeSet<String> {
-        let page = include_str!("../man/svlogd.8");
+    /// The entries of a page's section DIAGNOSTICS, without their markup.
+    fn entries(page: &str) -> BTreeSet<String> {
         let (_, section) = page.split_once(".Sh DIAGNOSTICS").unwrap();
         let (section, _) = section.split_once(".Sh ").unwrap();
         let entries = section.lines().filter_map(|line| line.strip_prefix(".It "));
@@ -439,14 +456,15 @@ mod tests {
     }
 
     fn without_markup(entry: &str) -> String {
-        let (mut text, mut quoted) = (String::new(), false);
+        let (mut text, mut quoted, mut glued) = (String::new(), false, false);
         for word in entry.split(' ') {
             match word {
                 "Ar" | "No" => {}
+                "Ns" => glued = true,
                 "Dq" => quoted = true,
                 ":" | ";" | "," => text += word,
                 word => {
-                    if !text.is_empty() {
+                    if !text.is_empty() && !std::mem::take(&mut glued) {
                         text.push(' ');
                     }
                     let word = word.replace("\\", "");
@@ -462,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_each_message_and_no_other() {
+    fn the_pages_have_each_message_and_no_other() {
         let ours: BTreeSet<String> = messages()
             .iter()
             .map(|message| with_words(&message.to_string()))
@@ -473,7 +491,9 @@ mod tests {
             )
             .filter(|text| text != "why")
             .collect();
-        let page = entries();
+        // multilog's page has only those that svlogd does not write.
+        let mut page = entries(include_str!("../man/svlogd.8"));
+        page.extend(entries(include_str!("../man/multilog.8")));
         let missing: Vec<_> = ours.difference(&page).collect();
         let stale: Vec<_> = page.difference(&ours).collect();
         assert!(

@@ -1,7 +1,7 @@
 //! The processor of a log directory: a command that each old file is fed through, in the background.
 //!
-//! Whatever it does (fail, hang, crash, not exist), its file is kept and logging goes on; a failed
-//! one is run again after a wait that grows.
+//! If it fails, hangs, crashes or does not exist, its file is kept; a failed one is run again after a
+//! wait that grows.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use servicedir::tai64n::Tai64n;
 use crate::message::{Deed, End, Fault, Message, Verb};
 use crate::retry::Retry;
 use crate::rotate::{Kind, OldName};
+use crate::spawn::spawn;
 use crate::store::Store;
 
 /// A failed processor is run again after this, then after twice as long, and so on.
@@ -101,11 +102,11 @@ impl Processor {
                 continue;
             }
             if store.has(OldName::new(name.label, Kind::Saved)) {
-                // Its processor succeeded, and svlogd was killed before it could say so.
+                // Its processor succeeded, and svlogd was killed before it deleted the input.
                 store.settle(path, name.label)?;
                 continue;
             }
-            let running = spawn(store, path, command, name.label)?;
+            let running = self.spawn(store, path, command, name.label)?;
             self.did(Deed::Processing, path, name);
             return Ok(Some(running));
         }
@@ -183,21 +184,24 @@ impl Processor {
             self.report.warning(message);
         }
     }
-}
 
-/// `sh -c command` on the old file of that label.
-fn spawn(store: &Store, path: &Path, command: &[u8], label: Tai64n) -> Result<Running, Fault> {
-    let files = store.processor_files(path, label)?;
-    let child = crate::spawn::spawn(store.dir(), command, &files).map_err(|errno| {
-        Fault::new(
-            Verb::Process,
-            OldName::new(label, Kind::Unprocessed).at(path),
-            errno,
-        )
-    })?;
-    Ok(Running {
-        child,
-        output: files.output,
-        label,
-    })
+    /// `sh -c command` on the old file of that label.
+    fn spawn(
+        &self,
+        store: &Store,
+        path: &Path,
+        command: &[u8],
+        label: Tai64n,
+    ) -> Result<Running, Fault> {
+        let files = store.processor_files(path, label)?;
+        let child = spawn(store.dir(), command, &files, self.report).map_err(|errno| {
+            let name = OldName::new(label, Kind::Unprocessed);
+            Fault::new(Verb::Process, name.at(path), errno)
+        })?;
+        Ok(Running {
+            child,
+            output: files.output,
+            label,
+        })
+    }
 }

@@ -95,7 +95,7 @@ impl OldName {
         };
         let label = Tai64n::from_hex(label).filter(|label| is_plausible(*label))?;
         let parsed = Self::new(label, kind);
-        // Upper-case digits are no name of ours: it could not be found again by its label.
+        // svlogd writes lower-case digits; it could not find another name again by its label.
         (parsed.text().as_bytes() == name).then_some(parsed)
     }
 
@@ -139,7 +139,7 @@ pub(crate) struct OldFile {
 /// How much may stay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Quota {
-    /// `n`: so many old files; `None` = no limit.
+    /// `n`: the number of old files; `None` = no limit.
     pub(crate) files: Option<u64>,
     /// What old files may hold together, in bytes; `None` = no limit.
     pub(crate) bytes: Option<u64>,

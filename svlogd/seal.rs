@@ -16,9 +16,9 @@ use servicedir::tai64n::Tai64n;
 
 use crate::current::{is_deleted, is_marked, mark};
 
-/// So many files may wait for the disk; beyond that, logging waits for it.
+/// The number of files that may wait for the disk; beyond that, logging waits for it.
 const MOST_WAITING: usize = 16;
-/// A file waits so long before it is brought to the disk. In a flood that fills all files of a
+/// How long a file waits before it is brought to the disk. In a flood that fills all files of a
 /// directory within that time, those that are deleted meanwhile never go there.
 const DELAY: Duration = Duration::from_millis(100);
 
@@ -137,7 +137,7 @@ impl Sealer {
             return Vec::new();
         }
         // SAFETY: the process has one thread; the child calls only fsync, fchmod, close_range and
-        // _exit, and returns to nobody.
+        // _exit, and does not return.
         match unsafe { fork() } {
             Ok(ForkResult::Child) => seal_and_exit(&jobs),
             Ok(ForkResult::Parent { child }) => {
@@ -166,7 +166,7 @@ fn seal_and_exit(jobs: &[Job]) -> ! {
         first = fd + 1;
     }
     close_between(first, u32::MAX);
-    // All are tried, whatever becomes of the first.
+    // A file that fails does not keep the others from the disk.
     let failed = jobs.iter().filter(|job| mark(&job.file).is_err()).count() > 0;
     // SAFETY: ends the process at once; no destructor or exit handler of the parent's runs.
     unsafe { libc::_exit(i32::from(failed)) }

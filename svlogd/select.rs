@@ -1,7 +1,8 @@
 //! Which lines go to the log, and which to stderr: the patterns of a `config` file.
 //!
 //! Pure. A pattern is matched as runit 2.1.2 `pmatch()` matches it, tried against the program itself
-//! over every short pattern: without backtracking, anchored at both ends.
+//! over every short pattern: without backtracking, anchored at both ends. daemontools' patterns are the
+//! same without `+`.
 
 /// One pattern line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,9 +19,22 @@ enum Effect {
     Quiet,
 }
 
+/// Whose patterns they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Dialect {
+    /// `+` matches the next character once or more.
+    #[default]
+    Runit,
+    /// `+` is a character like any other.
+    Daemontools,
+}
+
 /// All patterns of a directory, in their order: the last that matches decides.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Rules(Vec<Rule>);
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+    dialect: Dialect,
+}
 
 /// Where a line goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +46,14 @@ pub(crate) struct Selected {
 }
 
 impl Rules {
+    /// No patterns yet.
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            rules: Vec::new(),
+            dialect,
+        }
+    }
+
     /// Adds the line that begins with `letter`: `+`, `-`, `e` or `E`.
     pub(crate) fn add(&mut self, letter: u8, pattern: &[u8]) {
         let effect = match letter {
@@ -40,7 +62,7 @@ impl Rules {
             b'e' => Effect::Stderr,
             _ => Effect::Quiet,
         };
-        self.0.push(Rule {
+        self.rules.push(Rule {
             effect,
             pattern: pattern.to_vec(),
         });
@@ -48,7 +70,7 @@ impl Rules {
 
     /// Whether no line can be decided otherwise than by default.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rules.is_empty()
     }
 
     /// Where a line goes of which these are the first characters.
@@ -57,14 +79,14 @@ impl Rules {
             log: true,
             stderr: false,
         };
-        for rule in &self.0 {
+        for rule in &self.rules {
             let changes = match rule.effect {
                 Effect::Log => !selected.log,
                 Effect::Discard => selected.log,
                 Effect::Stderr => !selected.stderr,
                 Effect::Quiet => selected.stderr,
             };
-            if changes && matches(&rule.pattern, text) {
+            if changes && matches(self.dialect, &rule.pattern, text) {
                 match rule.effect {
                     Effect::Log | Effect::Discard => selected.log = !selected.log,
                     Effect::Stderr | Effect::Quiet => selected.stderr = !selected.stderr,
@@ -80,7 +102,7 @@ impl Rules {
 /// `*` at the end matches the rest; before a character it skips to the first such character; `+`
 /// matches the next character once or more, and there runit takes the end of the text for a match,
 /// whatever follows in the pattern. A `+` at the end matches nothing more.
-fn matches(mut pattern: &[u8], mut text: &[u8]) -> bool {
+fn matches(dialect: Dialect, mut pattern: &[u8], mut text: &[u8]) -> bool {
     while let Some((&first, rest)) = pattern.split_first() {
         pattern = rest;
         match first {
@@ -93,7 +115,7 @@ fn matches(mut pattern: &[u8], mut text: &[u8]) -> bool {
                 };
                 text = text.get(at..).unwrap_or_default();
             }
-            b'+' => {
+            b'+' if dialect == Dialect::Runit => {
                 let Some((&repeated, rest)) = pattern.split_first() else {
                     return text.is_empty();
                 };
@@ -123,7 +145,7 @@ mod tests {
     #[track_caller]
     fn check(pattern: &str, text: &str, expected: bool) {
         assert_eq!(
-            matches(pattern.as_bytes(), text.as_bytes()),
+            matches(Dialect::Runit, pattern.as_bytes(), text.as_bytes()),
             expected,
             "{pattern:?} on {text:?}"
         );
@@ -155,6 +177,12 @@ mod tests {
     }
 
     #[test]
+    fn for_daemontools_a_plus_is_a_character() {
+        assert!(matches(Dialect::Daemontools, b"+a*", b"+ab"));
+        assert!(!matches(Dialect::Daemontools, b"+a*", b"aab"));
+    }
+
+    #[test]
     fn without_wildcards_the_whole_line_must_be_equal() {
         check("", "", true);
         check("ab", "ab", true);
@@ -180,12 +208,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_star_alone_matches_all(text in proptest::collection::vec(any::<u8>(), 0..50)) {
-            prop_assert!(matches(b"*", &text));
+            prop_assert!(matches(Dialect::Runit, b"*", &text));
         }
 
         #[test]
         fn a_text_without_wildcards_matches_itself_only(a in "[a-c]{0,4}", b in "[a-c]{0,4}") {
-            prop_assert_eq!(matches(a.as_bytes(), b.as_bytes()), a == b);
+            prop_assert_eq!(matches(Dialect::Runit, a.as_bytes(), b.as_bytes()), a == b);
         }
 
         #[test]
@@ -193,7 +221,7 @@ mod tests {
             pattern in proptest::collection::vec(any::<u8>(), 0..12),
             text in proptest::collection::vec(any::<u8>(), 0..50),
         ) {
-            matches(&pattern, &text);
+            matches(Dialect::Runit, &pattern, &text);
         }
     }
 }

@@ -4,22 +4,27 @@ use std::path::Path;
 
 use servicedir::accounts::group_named;
 use servicedir::report::Reporter;
+use tz::TimeZone;
 
 use crate::access::is_trusted;
+use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::current::Access;
 use crate::message::{Deed, Fault, Message};
 use crate::store::Store;
+use crate::zone::local_zone;
 
 /// What the command line says to every directory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// `-l`, in bytes: how much of a line patterns and UDP see.
     pub(crate) len: usize,
-    /// A newline that comes within so many bytes of a file's size ends the file.
+    /// A newline that comes within this distance of a file's size, in bytes, ends the file.
     pub(crate) slack: usize,
     /// The length of the stamps, 0 without.
     pub(crate) stamp: usize,
+    /// Whether patterns see the stamps, too, as in multilog.
+    pub(crate) patterns_see_stamps: bool,
     /// The mode of a directory that is made.
     pub(crate) dir_mode: u32,
     /// `-v`.
@@ -38,7 +43,7 @@ impl Settings {
     }
 }
 
-/// Reads `config` and reports what is wrong in it. `None` where it exists and cannot be read.
+/// Reads `config` and reports its wrong lines. `None` where it exists and cannot be read.
 pub(crate) fn read_config(store: &mut Store, path: &Path, settings: Settings) -> Option<Config> {
     match store.config(path) {
         Ok(None) => Some(Config::default()),
@@ -88,6 +93,16 @@ fn access(config: &Config, path: &Path, settings: Settings) -> Access {
         }
     }
     access
+}
+
+/// The calendar of a `config` that has one, in the local time zone.
+pub(crate) fn calendar(config: &Config, settings: Settings) -> Option<Calendar> {
+    let period = config.period?;
+    let zone = local_zone().unwrap_or_else(|name| {
+        settings.report.warning(Message::NoZone(name));
+        TimeZone::utc()
+    });
+    Some(Calendar::new(period, zone))
 }
 
 /// Reports a failure that stops nothing.

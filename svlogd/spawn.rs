@@ -12,11 +12,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::unistd::{ForkResult, Pid, fork};
 use rustix::io::Errno;
+use servicedir::report::Reporter;
 
+use crate::message::{Fault, Message, Verb};
 use crate::store::ProcessorFiles;
 
 /// The shell, and the code that a shell gives for a program that is not found.
-pub(crate) const SHELL_PATH: &str = "/bin/sh";
+const SHELL_PATH: &str = "/bin/sh";
 const SHELL: &CStr = c"/bin/sh";
 const NOT_FOUND: i32 = 127;
 /// The descriptors that the child's files are moved to before they get their numbers: higher than any
@@ -28,6 +30,7 @@ pub(crate) fn spawn(
     dir: BorrowedFd<'_>,
     command: &[u8],
     files: &ProcessorFiles,
+    report: Reporter,
 ) -> Result<Pid, Errno> {
     let command = CString::new(command).map_err(|_| Errno::INVAL)?;
     // SAFETY: the process has one thread, so the child may do whatever the parent may.
@@ -35,7 +38,8 @@ pub(crate) fn spawn(
         Ok(ForkResult::Parent { child }) => Ok(child),
         Ok(ForkResult::Child) => {
             let failed = run(dir, &command, files);
-            crate::report_child_failure(failed);
+            let fault = Fault::new(Verb::Execute, SHELL_PATH, failed);
+            report.warning(Message::Unable(fault));
             // SAFETY: ends the child at once; no destructor or exit handler of the parent's runs.
             unsafe { libc::_exit(NOT_FOUND) }
         }

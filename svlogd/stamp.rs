@@ -7,7 +7,7 @@ use servicedir::tai64n::Tai64n;
 /// The length of a stamp in bytes.
 pub(crate) const LENGTH: usize = 26;
 
-/// Which stamp: so many `-t` were given.
+/// The form of a stamp: the number of `-t`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Form {
     /// `-t`: `@4000000065f1c0de075bcd15 `.

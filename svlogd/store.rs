@@ -278,6 +278,31 @@ impl Store {
         Ok(file)
     }
 
+    /// Makes an empty `state` where it does not exist, as multilog does.
+    pub(crate) fn ensure_state(&self, path: &Path) -> Result<(), Fault> {
+        self.open_to_read(path, "state", true).map(drop)
+    }
+
+    /// Gives the files that daemontools' multilog left at a crash the names of this suite: `previous`
+    /// was to be processed, `processed` is its output, done if its mode says so.
+    pub(crate) fn take_over(&mut self, path: &Path) -> Result<(), Fault> {
+        let open = |name| open_file(self.dir.as_fd(), name, OFlags::RDONLY, 0);
+        let previous = open("previous").is_ok();
+        let done = open("processed").is_ok_and(|(_, stat)| is_done(&stat));
+        if done {
+            self.rename_to_old(path, "processed", Kind::Saved)?;
+        } else if previous {
+            self.rename_to_old(path, "previous", Kind::Unprocessed)?;
+        }
+        for name in ["previous", "processed"] {
+            match unlinkat(&self.dir, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                Err(errno) => return Err(Fault::new(Verb::Delete, path.join(name), errno)),
+            }
+        }
+        Ok(())
+    }
+
     /// A processor has done its work on `label`: its output becomes the old file.
     ///
     /// The next start relies on the order: once `@….s` exists, `@….u` beside it is done.

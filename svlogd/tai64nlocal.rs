@@ -1,17 +1,18 @@
 //! tai64nlocal: TAI64N labels at the beginning of lines to local time.
 #![forbid(unsafe_code)]
 
-use std::env;
+mod zone;
+
 use std::fmt;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use lexopt::{Arg, Parser};
 use servicedir::report::{Failure, Reporter, Why, exit, print_help, print_version};
 use servicedir::tai64n::Tai64n;
-use servicedir::trust;
-use tz::{DateTime, LocalTimeType, TimeZone, TimeZoneSettings};
+use tz::{DateTime, LocalTimeType, TimeZone};
+
+use crate::zone::local_zone;
 
 const REPORT: Reporter = Reporter::new("tai64nlocal");
 
@@ -32,12 +33,6 @@ Exit codes: 0 done, 100 wrong usage, 111 a system call failed.
 const LABEL: usize = 25;
 /// Lines are read in pieces of at most this size in bytes.
 const BUFFER: usize = 64 * 1024;
-/// The time zone where TZ names none.
-const LOCALTIME: &str = "/etc/localtime";
-/// The longest file of a time zone, in bytes; those of the system have a few thousand.
-const ZONE_MAX: usize = 256 * 1024;
-/// When summer time is where TZ does not tell: the rule of the C library, that of the United States.
-const DEFAULT_RULE: &str = ",M3.2.0,M11.1.0";
 
 /// Everything that tai64nlocal writes to standard error.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,39 +78,12 @@ fn run() -> Result<u8, Failure> {
     }
 }
 
-/// The zone that TZ names, else the one of the machine; UTC where neither is one.
+/// The zone of TZ or of the machine; UTC where TZ names none.
 fn time_zone() -> TimeZone {
-    match env::var_os("TZ") {
-        Some(name) if name.is_empty() => TimeZone::utc(),
-        Some(name) => {
-            let name = name.to_string_lossy();
-            zone_named(&name).unwrap_or_else(|| {
-                REPORT.warning(Message::NoZone(name.into_owned()));
-                TimeZone::utc()
-            })
-        }
-        None => zone_in(LOCALTIME).unwrap_or_else(TimeZone::utc),
-    }
-}
-
-/// The zone of a file's path, of a name below the system's zones, or of a rule, as the C library reads
-/// TZ. A rule that names a summer time without saying when it is (`CET-1CEST`) gets the default.
-fn zone_named(name: &str) -> Option<TimeZone> {
-    let settings = TimeZoneSettings::new(TimeZoneSettings::DEFAULT_DIRECTORIES, read_zone);
-    settings
-        .parse_posix_tz(name)
-        .or_else(|_| settings.parse_posix_tz(&format!("{name}{DEFAULT_RULE}")))
-        .ok()
-}
-
-/// The zone of a file.
-fn zone_in(path: &str) -> Option<TimeZone> {
-    TimeZone::from_tz_data(&read_zone(path).ok()?).ok()
-}
-
-/// Reads a file, if it is a regular one: TZ may name any.
-fn read_zone(path: &str) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(trust::read(Path::new(path), ZONE_MAX)?)
+    local_zone().unwrap_or_else(|name| {
+        REPORT.warning(Message::NoZone(name));
+        TimeZone::utc()
+    })
 }
 
 /// Copies line by line. Complete lines are written before more is waited for, so that a growing log
@@ -191,6 +159,7 @@ fn local_time(label: Tai64n, zone: &TimeZone) -> Option<DateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zone::zone_named;
     use proptest::prelude::*;
 
     fn converted(input: &[u8], zone: &TimeZone, capacity: usize) -> String {

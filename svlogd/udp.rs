@@ -12,7 +12,7 @@ pub(crate) struct Udp {
 }
 
 impl Udp {
-    /// Sends one datagram; says whether it went. That it arrives nobody knows.
+    /// Sends one datagram; returns whether it was sent. Whether it arrives is not known.
     pub(crate) fn send(&mut self, datagram: &[u8], to: SocketAddrV4) -> bool {
         if self.socket.is_none() {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

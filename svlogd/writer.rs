@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use servicedir::report::Why;
+use servicedir::tai64n::Tai64n;
 
 use crate::archive::Archive;
+use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::current::Current;
 use crate::limit::Limit;
@@ -14,14 +16,14 @@ use crate::message::{Deed, Fault, Message, Verb};
 use crate::retry::Retry;
 use crate::rotate::{Kind, OldName, Step};
 use crate::seal::Job;
-use crate::settings::{Settings, read_config, warn};
+use crate::settings::{Settings, calendar, read_config, warn};
 use crate::store::{Opened, Store};
 
 /// The waits between tries to write to a disk that takes nothing.
 const FULL_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// The waits between tries of a rotation.
 const ROTATION_WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// A rotation that was asked for waits so long for the end of the line in progress.
+/// How long a rotation that was asked for waits for the end of the line in progress.
 const LINE_WAIT: Duration = Duration::from_secs(1);
 /// A `current` that is too old while too many files wait for the processor is looked at again.
 const AGE_WAIT: Duration = Duration::from_secs(1);
@@ -54,6 +56,8 @@ pub(crate) struct Writer {
     wanted: Option<Instant>,
     /// When `current`, which is not empty, is too old.
     due: Option<Instant>,
+    /// When the wall clock rotates `current`.
+    calendar: Option<Calendar>,
 }
 
 impl Writer {
@@ -73,9 +77,14 @@ impl Writer {
                 ..Config::default()
             }),
         };
+        if config.state {
+            store.take_over(path)?;
+            store.ensure_state(path)?;
+        }
         let (current, opened) = store.open_current(path)?;
         let mut writer = Self {
             due: None,
+            calendar: calendar(&config, settings),
             config,
             archive: Archive::new(settings),
             full: Retry::new(FULL_WAIT.0, FULL_WAIT.1),
@@ -114,6 +123,7 @@ impl Writer {
         if given.is_none()
             && let Some(config) = read_config(&mut self.store, path, self.settings)
         {
+            self.calendar = calendar(&config, self.settings);
             self.config = config;
             self.archive.new_config();
         }
@@ -166,15 +176,48 @@ impl Writer {
             Opened::New | Opened::Renamed(_) => Deed::New,
         };
         self.settings.did(deed, &file, "");
-        self.due = None;
+        self.end_age();
         if self.current.size > 0 {
-            self.begin_age(now);
+            self.begin_age(self.current.written, now);
         }
     }
 
-    /// `current` is not empty any more: its age counts from now.
-    fn begin_age(&mut self, now: Instant) {
+    /// `current` is not empty any more: its age counts from now, its day or hour is that in which it
+    /// was written.
+    fn begin_age(&mut self, written: i64, now: Instant) {
         self.due = self.config.age.map(|age| now + age);
+        if let Some(calendar) = &mut self.calendar {
+            calendar.begin(written, Tai64n::now(), now);
+        }
+    }
+
+    /// `current` is empty.
+    fn end_age(&mut self) {
+        self.due = None;
+        if let Some(calendar) = &mut self.calendar {
+            calendar.end();
+        }
+    }
+
+    /// Rotates a `current` of the day or hour before this one: lines of this one begin a new file.
+    fn turn_page(&mut self, path: &Path, now: Instant) {
+        let Some(calendar) = &mut self.calendar else {
+            return;
+        };
+        if self.gone || self.rotating.is_on() || !calendar.is_due(Tai64n::now(), now) {
+            return;
+        }
+        let size = self.current.size;
+        if self
+            .archive
+            .may_rotate(&self.store, &self.config, path, size)
+        {
+            if self.wanted.is_none() {
+                self.ask_to_rotate(path, now);
+            }
+        } else {
+            calendar.put_off(AGE_WAIT, now);
+        }
     }
 
     /// Whether the directory's name leads to this `current`.
@@ -209,6 +252,7 @@ impl Writer {
         if bytes.is_empty() {
             return 0;
         }
+        self.turn_page(path, now);
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let plan = self
@@ -244,7 +288,7 @@ impl Writer {
             return Err(Errno::NOENT);
         }
         if self.current.size == 0 {
-            self.begin_age(now);
+            self.begin_age(Tai64n::now().unix_time(), now);
         }
         match self.current.append(piece) {
             Ok(0) => Err(Errno::NOSPC),
@@ -340,7 +384,7 @@ impl Writer {
         }
         self.step = None;
         self.wanted = None;
-        self.due = None;
+        self.end_age();
         self.rotating.over();
         self.process(path, now);
     }
@@ -413,6 +457,9 @@ impl Writer {
             self.rotate(path, now);
             self.wanted = None;
         }
+        if self.calendar_deadline().is_some_and(|due| due <= now) {
+            self.turn_page(path, now);
+        }
         if self.due.is_some_and(|due| due <= now) {
             self.grown_old(path, now);
         }
@@ -436,6 +483,13 @@ impl Writer {
         }
     }
 
+    /// When the wall clock rotates, if it is not waited for already.
+    fn calendar_deadline(&self) -> Option<Instant> {
+        let waits = self.gone || self.rotating.is_on() || self.wanted.is_some();
+        let calendar = self.calendar.as_ref().filter(|_| !waits);
+        calendar.and_then(Calendar::deadline)
+    }
+
     /// When [`Self::tick`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let rotating = self.rotating.deadline().filter(|_| !self.gone);
@@ -447,6 +501,7 @@ impl Writer {
             self.archive.sealer_deadline(),
             self.wanted,
             self.due,
+            self.calendar_deadline(),
             processor.filter(|_| self.may_process()),
         ]
         .into_iter()

@@ -27,8 +27,8 @@ impl Essential {
     /// Reads the options of the service at `dir`, whatever is wrong with its other ones. `before` is
     /// what they were: a file that cannot be read for now changes nothing.
     ///
-    /// An `essential` that is at fault counts as yes: somebody wanted more than what holds without
-    /// it, and a container that goes on without its service is worse than one that ends.
+    /// An `essential` that is at fault counts as yes: the file exists because the default is not
+    /// wanted, and a container that goes on without its service is worse than one that ends.
     pub(crate) fn read(dir: &Path, before: Option<(i32, bool)>, messages: &mut Messages) -> Self {
         let name = dir.as_os_str();
         let passing = |fault: &Fault| before.filter(|_| fault.passing);

@@ -59,7 +59,7 @@ impl Search<'_> {
         if let Some(pipe) = pipe.or_else(|| self.recorded_pipe()) {
             return Outcome::Found(pipe);
         }
-        let is_alive = |layout: &Layout| process_of(layout, self.world).is_some();
+        let is_alive = |layout: &Layout| matches!(process_of(layout, self.world), Ok(Some(_)));
         match self.writers.iter().any(|(layout, _)| is_alive(layout)) {
             true => Outcome::Lost,
             false => Outcome::None,
@@ -72,7 +72,7 @@ impl Search<'_> {
         let layouts = [self.log].into_iter();
         let layouts = layouts.chain(self.writers.iter().map(|(layout, _)| layout));
         let services: Vec<Pid> = layouts
-            .filter_map(|layout| process_of(layout, self.world))
+            .filter_map(|layout| process_of(layout, self.world).ok().flatten())
             .map(|process| process.pid)
             .collect();
         let has_it = |pid: &Pid| recorded_pipe_of(*pid, inode);

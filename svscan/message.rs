@@ -36,7 +36,7 @@ pub(crate) enum Message {
     UnableToSignal(Pid, Why),
     /// Of `--upgrade`: svscan, or the supervise of this name, is still the former one.
     NotReplaced(OsString),
-    /// Of `--upgrade`: a supervise cannot be told to detach itself.
+    /// Of `--upgrade`: a supervise cannot be sent the command to detach itself.
     UnableToDetach(OsString, trust::Refused),
     /// Of `--upgrade`: a supervise is of another suite.
     AnotherSuite(OsString),
@@ -214,8 +214,8 @@ impl fmt::Display for Message {
 }
 
 impl Message {
-    /// Whether two messages tell of one fault. That nothing can be started is the same fault
-    /// whatever service is met by it.
+    /// Whether two messages report one fault. That no process can be started is one fault, with
+    /// whichever service it is met.
     fn is_same_fault(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::UnableToStart(_, _, one), Self::UnableToStart(_, _, other)) => one == other,
@@ -230,7 +230,7 @@ impl From<Message> for Failure {
     }
 }
 
-/// What a message that is said only once is about.
+/// The subject of a message that is written only once.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Topic {
     /// The scan directory.
@@ -257,7 +257,7 @@ impl Topic {
     }
 }
 
-/// Writes messages to standard error, and remembers what it said of lasting faults.
+/// Writes messages to standard error, and remembers the lasting faults that it reported.
 #[derive(Debug)]
 pub(crate) struct Messages {
     reporter: Reporter,
@@ -265,7 +265,7 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    /// Nothing was said yet.
+    /// Nothing was written yet.
     pub(crate) fn new(reporter: Reporter) -> Self {
         Self {
             reporter,

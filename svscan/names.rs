@@ -175,7 +175,7 @@ impl Names {
         }
         let again = problem.and_then(|problem| problem.again(name, now));
         let found = found.map_or_else(Found::Waiting, Found::Service);
-        // What says nothing about the name does not end its service.
+        // An error that says nothing about the name does not end its service.
         let found = match (found, self.get(name)) {
             (
                 Found::Waiting(Problem::Failed(errno) | Problem::RunFailed(errno)),

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
 use servicedir::layout::{LOCK, Layout, OK};
 use servicedir::process::{Identity, Place, World, user};
-use servicedir::reading::status_of;
+use servicedir::reading::{Unread, status_of};
 use servicedir::state_folder::StateFolder;
 use servicedir::status::{Record, Status};
 use servicedir::trust::Refused;
@@ -144,9 +144,22 @@ pub(crate) fn kernel_holders(file: &Stat) -> Vec<Pid> {
 
 /// The status of a service, if this suite wrote it.
 pub(crate) fn recorded(layout: &Layout) -> Option<(Status, Record)> {
-    let mut status = status_of(layout).ok()?.status;
-    let record = status.record.take()?;
-    Some((status, record))
+    try_recorded(layout).ok().flatten()
+}
+
+/// As [`recorded`].
+///
+/// # Errors
+/// It cannot be read for now.
+fn try_recorded(layout: &Layout) -> Result<Option<(Status, Record)>, Refused> {
+    match status_of(layout) {
+        Ok(reading) => {
+            let mut status = reading.status;
+            Ok(status.record.take().map(|record| (status, record)))
+        }
+        Err(Unread::Refused(refused)) if !refused.is_about_the_file() => Err(refused),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The process of a service (its run, or its finish), if it lives in this world.
@@ -154,13 +167,23 @@ pub(crate) fn recorded(layout: &Layout) -> Option<(Status, Record)> {
 /// The record may be forged where the owner of the service directory is another user, so the
 /// process has to lead a session, as all that supervise starts do, and, in such a directory, to run
 /// as that user.
-pub(crate) fn process_of(layout: &Layout, world: &World) -> Option<Process> {
-    let (status, record) = recorded(layout)?;
-    let pid = status.pid.filter(|_| world.is(&record.world))?;
+///
+/// # Errors
+/// That cannot be found out for now.
+pub(crate) fn process_of(layout: &Layout, world: &World) -> Result<Option<Process>, Refused> {
+    let Some((status, record)) = try_recorded(layout)? else {
+        return Ok(None);
+    };
+    let Some(pid) = status.pid.filter(|_| world.is(&record.world)) else {
+        return Ok(None);
+    };
     let start = record.pid_start;
-    let pidfd = Identity { pid, start }.open().ok()?;
+    let pidfd = match (Identity { pid, start }).open() {
+        Err(Errno::SRCH) => return Ok(None),
+        opened => opened?,
+    };
     let leads_session = Place::of(pid).is_some_and(|place| place.session == Some(pid));
-    let owner = rustix::fs::stat(&layout.dir).ok()?.st_uid;
+    let owner = rustix::fs::stat(&layout.dir)?.st_uid;
     let trusted = owner == 0 || owner == geteuid().as_raw() || user(pid) == Some(owner);
-    (leads_session && trusted).then_some(Process { pid, pidfd })
+    Ok((leads_session && trusted).then_some(Process { pid, pidfd }))
 }

@@ -22,7 +22,7 @@ mod wish;
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-pub(crate) use event::{Action, Event, Service};
+pub(crate) use event::{Action, Event, Life, Service};
 pub(crate) use shutdown::Cause;
 pub(crate) use unit::{Ending, Id, Logs, Stream, Unit};
 pub(crate) use units::{Units, log_name};
@@ -37,7 +37,13 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// How many supervises are started before signals and ended children get their turn.
 const BATCH: usize = 32;
 
-/// When to tell a supervise again that did not read its commands yet.
+/// How long it may be unknown whether the service of a unit lives before that is not waited for.
+const UNSURE: Duration = Duration::from_secs(10);
+
+/// How often that is checked meanwhile.
+const CHECK_AGAIN: Duration = Duration::from_millis(250);
+
+/// When to send the commands again that a new supervise did not read yet.
 const TELL_AGAIN: Duration = Duration::from_millis(20);
 
 /// All units, and whether svscan starts or stops them.
@@ -107,7 +113,7 @@ impl Scan {
                 .units
                 .iter_mut()
                 .for_each(|(_, unit)| retry_now(unit, now)),
-            Event::Checked(id, alive) => self.units.change(&id, |unit| checked(unit, alive, now)),
+            Event::Checked(id, life) => self.units.change(&id, |unit| checked(unit, life, now)),
             Event::NotDelivered(id, ending) => self
                 .units
                 .change(&id, |unit| not_delivered(unit, ending, now)),
@@ -244,15 +250,25 @@ fn retry_now(unit: &mut Unit, now: Instant) {
     }
 }
 
-/// Whether anything of a unit without a supervise lives is known now.
-fn checked(unit: &mut Unit, alive: bool, now: Instant) {
-    unit.slot = match alive {
+/// A unit without a supervise was checked.
+fn checked(unit: &mut Unit, life: Life, now: Instant) {
+    let unsure_since = unit.unsure_since.take();
+    unit.slot = match life {
         // A supervise that was started now would run `finish`, or start the service again.
-        true if unit.killed.is_some() => Slot::Ending { then: None },
-        true => Slot::Revive {
+        Life::Alive if unit.killed.is_some() => Slot::Ending { then: None },
+        Life::Alive => Slot::Revive {
             at: unit.next_start(now),
         },
-        false => Slot::Gone,
+        Life::Gone => Slot::Gone,
+        Life::Unknown => {
+            let since = *unit.unsure_since.insert(unsure_since.unwrap_or(now));
+            match now.duration_since(since) < UNSURE {
+                true => Slot::Unsure {
+                    at: now + CHECK_AGAIN,
+                },
+                false => Slot::Gone,
+            }
+        }
     };
 }
 

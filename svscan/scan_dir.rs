@@ -10,6 +10,7 @@ use rustix::event::Timespec;
 use rustix::fs::{Mode, OFlags, Stat};
 use servicedir::process::World;
 use servicedir::report::Why;
+use servicedir::trust::is_passing;
 
 use crate::lock_file::{LockFile, Unusable};
 use crate::message::Message;
@@ -22,7 +23,7 @@ pub(crate) struct ScanDir {
     held: Held,
 }
 
-/// How long another svscan that was told to leave may take to do so.
+/// How long another svscan that got QUIT or TERM may take to exit.
 const HANDOVER: Duration = Duration::from_secs(1);
 /// How often that is looked at.
 const HANDOVER_STEP: Timespec = Timespec {
@@ -68,9 +69,10 @@ impl ScanDir {
     /// # Errors
     /// It leads to none, or another svscan has it.
     pub(crate) fn follow(&mut self) -> Result<bool, Unusable> {
-        let now = rustix::fs::stat(&self.absolute);
-        if now.is_ok_and(|stat| self.held.is(&stat)) {
-            return Ok(false);
+        match rustix::fs::stat(&self.absolute) {
+            Ok(stat) if self.held.is(&stat) => return Ok(false),
+            Err(errno) if is_passing(errno) => return Err(errno.into()),
+            Ok(_) | Err(_) => {}
         }
         let former = std::mem::replace(&mut self.held, take(&self.absolute)?);
         self.held.lock.inherit(former.lock);

@@ -8,10 +8,14 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::message::Message;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
+use rustix::fs::FileType;
+use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use servicedir::trust::is_passing;
+
+use crate::message::Message;
 
 /// What speaks to a service manager above svscan is svscan's alone.
 const OWN_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
@@ -146,17 +150,44 @@ pub(crate) fn find_supervise(given: Option<PathBuf>) -> Result<PathBuf, Message>
         return std::path::absolute(&path)
             .map_err(|error| Message::UnableToResolve(path, error.into()));
     }
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|own| own.parent().map(|folder| folder.join("supervise")));
+    let beside = match std::env::current_exe() {
+        Ok(own) => own.parent().map(|folder| folder.join("supervise")),
+        // The one on PATH may be of another suite.
+        Err(error) if Errno::from_io_error(&error).is_some_and(is_passing) => {
+            return Err(Message::UnableToResolve(
+                "/proc/self/exe".into(),
+                error.into(),
+            ));
+        }
+        // /proc is not mounted.
+        Err(_) => None,
+    };
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&paths).map(|folder| folder.join("supervise"));
-    beside
-        .into_iter()
-        .chain(on_path)
-        .find(|path| {
-            path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
-        })
-        .and_then(|path| std::path::absolute(path).ok())
-        .ok_or(Message::NoSupervise)
+    for path in beside.into_iter().chain(on_path) {
+        match is_program(&path) {
+            Ok(true) => {
+                return std::path::absolute(&path)
+                    .map_err(|error| Message::UnableToResolve(path, error.into()));
+            }
+            Ok(false) => {}
+            Err(errno) => return Err(Message::UnableToExecute(path, errno.into())),
+        }
+    }
+    Err(Message::NoSupervise)
+}
+
+/// Whether an executable file is there.
+///
+/// # Errors
+/// That cannot be found out for now.
+fn is_program(path: &Path) -> rustix::io::Result<bool> {
+    let found = rustix::fs::stat(path).and_then(|stat| {
+        rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
+        Ok(FileType::from_raw_mode(stat.st_mode).is_file())
+    });
+    match found {
+        Err(errno) if !is_passing(errno) => Ok(false),
+        found => found,
+    }
 }

@@ -12,10 +12,10 @@ use servicedir::trust::Refused;
 use crate::holdings::Holdings;
 use crate::pipes::Pipe;
 use crate::process::{Supervised, process_of, recorded, supervise_of};
-use crate::scan::{Ending, Event, Id, SECOND, Units};
+use crate::scan::{Ending, Event, Id, Life, SECOND, Units};
 
-/// Tells a supervise to end: by its control FIFO, which every suite's supervise obeys, else by TERM.
-/// One that was started a moment ago may obey neither yet: the event says so.
+/// Ends a supervise: by its control FIFO, which every suite's supervise obeys, else by TERM. One that
+/// was started a moment ago may obey neither yet: then the event asks for another try.
 pub(crate) fn end(
     id: &Id,
     ending: Ending,
@@ -49,8 +49,8 @@ pub(crate) fn end(
     None
 }
 
-/// Whether lines wait in the pipe for a logger that is to be started again: a supervise that is told
-/// to exit meanwhile does so without it.
+/// Whether lines wait in the pipe for a logger that is to be started again: a supervise that is sent
+/// `x` meanwhile exits without it.
 fn waits_for_logger(id: &Id, units: &Units, holdings: &Holdings) -> bool {
     let lines = holdings.pipes.get(id).is_some_and(Pipe::has_lines);
     lines && {
@@ -82,30 +82,39 @@ fn deliver(layout: &Layout, commands: &[Control]) -> bool {
 /// lines in a log's pipe.
 pub(crate) fn check(id: &Id, stopping: bool, units: &Units, holdings: &Holdings) -> Event {
     let layout = holdings.layout(id, units);
-    let alive = layout.is_some_and(|layout| is_alive(&layout, stopping, &holdings.world));
+    let life = layout.map_or(Life::Gone, |layout| {
+        life_of(&layout, stopping, &holdings.world)
+    });
     let is_log = units.get(id).is_some_and(|unit| !unit.is_main());
     let lines = is_log && holdings.pipes.get(id).is_some_and(Pipe::has_lines);
-    Event::Checked(id.clone(), alive || lines)
+    Event::Checked(id.clone(), if lines { Life::Alive } else { life })
 }
 
 /// What this process may not control is not waited for: it is another user's.
-fn is_alive(layout: &Layout, stopping: bool, world: &World) -> bool {
+fn life_of(layout: &Layout, stopping: bool, world: &World) -> Life {
     let control = StateFolder::open(layout).and_then(|state| state.open_fifo(CONTROL));
-    if control.as_ref().is_err_and(|refused| is_denied(*refused)) {
-        return false;
+    if control.is_err_and(is_denied) {
+        return Life::Gone;
     }
-    if process_of(layout, world).is_some() {
-        return true;
+    match process_of(layout, world) {
+        Ok(Some(_)) => return Life::Alive,
+        Ok(None) => {}
+        Err(_) => return Life::Unknown,
     }
     match supervise_of(layout) {
-        Ok(Supervised::No) => false,
-        Ok(Supervised::By(_)) => true,
+        Ok(Supervised::No) => Life::Gone,
+        Ok(Supervised::By(_)) => Life::Alive,
         // In another pid namespace, perhaps: it obeys all the same. One that does not read its
         // commands, in a directory of another user, is nothing to wait for.
         Ok(Supervised::Unknown) if stopping => {
-            is_own(layout) && deliver(layout, &[Control::Down, Control::Exit])
+            match is_own(layout) && deliver(layout, &[Control::Down, Control::Exit]) {
+                true => Life::Alive,
+                false => Life::Gone,
+            }
         }
-        Ok(Supervised::Unknown) | Err(_) => true,
+        Ok(Supervised::Unknown) => Life::Alive,
+        Err(refused) if refused.is_about_the_file() => Life::Gone,
+        Err(_) => Life::Unknown,
     }
 }
 
@@ -125,8 +134,8 @@ pub(crate) fn kill(id: &Id, units: &Units, holdings: &Holdings) {
     // The supervise first: it would run `finish`, or start the service again.
     holdings.supervises.signal(id, Signal::KILL);
     let layout = holdings.layout(id, units);
-    let process = layout.and_then(|layout| process_of(&layout, &holdings.world));
-    let Some(process) = process else {
+    let process = layout.map(|layout| process_of(&layout, &holdings.world));
+    let Some(Ok(Some(process))) = process else {
         return;
     };
     // The process is known to live, so a group that it leads is its own.

@@ -20,7 +20,7 @@ use crate::watches::{Change, Watches};
 const UNWATCHED_RESCAN: Duration = Duration::from_secs(5);
 
 /// How long after a change of the mounts everything is looked at.
-const MOUNTED_RESCAN: Duration = Duration::from_millis(500);
+const MOUNTED_RESCAN: Duration = Duration::from_secs(1);
 
 /// What a look at the scan directory found.
 #[derive(Debug)]

@@ -21,6 +21,8 @@ mod supervise;
 mod support;
 mod sv;
 mod svc;
+#[cfg(feature = "svhttpd")]
+mod svhttpd;
 mod svlog;
 mod svlogd;
 mod svscan;

@@ -47,7 +47,13 @@ pub fn service(layout: &Layout, channel: Channel) -> Option<PathBuf> {
 /// The file with the newest output of a service: in the first of its log directories.
 #[must_use]
 pub fn file(layout: &Layout, channel: Channel) -> Option<PathBuf> {
-    let first = directories(&service(layout, channel)?).into_iter().next();
+    newest(&service(layout, channel)?)
+}
+
+/// The file with the newest output that the log service at `logger` has written; see [`file`].
+#[must_use]
+pub fn newest(logger: &Path) -> Option<PathBuf> {
+    let first = directories(logger).into_iter().next();
     first.map(|directory| directory.join(CURRENT))
 }
 
@@ -151,12 +157,14 @@ pub fn tail_piece(size: u64, offset: i64, length: i64) -> (Piece, bool) {
     ((size - length, length), overflow)
 }
 
-/// Reads a piece of the file at `path`, whose size `choose` is given.
+/// Reads a piece of the file at `path`, whose size `choose` is given. A link is not followed: who owns the
+/// log directory may have put it there.
 ///
 /// # Errors
 /// As open(2) and read(2).
 pub fn read<T>(path: &Path, choose: impl FnOnce(u64) -> (Piece, T)) -> io::Result<(Vec<u8>, T)> {
     let flags = rustix::fs::OFlags::RDONLY
+        | rustix::fs::OFlags::NOFOLLOW
         | rustix::fs::OFlags::NONBLOCK
         | rustix::fs::OFlags::NOCTTY
         | rustix::fs::OFlags::CLOEXEC;

@@ -154,6 +154,12 @@ impl Process {
     /// One look at the service.
     #[must_use]
     pub fn look(&self) -> Info {
+        self.look_with_status().0
+    }
+
+    /// One look at the service, with the status that was found; `None` as in [`Self::status`].
+    #[must_use]
+    pub fn look_with_status(&self) -> (Info, Option<Status>) {
         let path = |file: Option<PathBuf>| {
             file.map_or(String::new(), |file| file.to_string_lossy().into_owned())
         };
@@ -162,7 +168,7 @@ impl Process {
         let state = state_of(status.as_ref());
         let times = status.as_ref().map_or((0, 0), times);
         let stderr = logs::file(&self.layout, logs::Channel::Stderr);
-        Info {
+        let info = Info {
             group: self.group.clone(),
             name: self.name.clone(),
             start: times.0,
@@ -175,7 +181,8 @@ impl Process {
             pid: status.as_ref().map_or(0, run_pid),
             stdout_logfile: path(logs::file(&self.layout, logs::Channel::Stdout)),
             stderr_logfile: path(stderr.filter(|_| !options.redirect_stderr)),
-        }
+        };
+        (info, status)
     }
 
     /// Why the last start failed, or that the last end was not expected, in Supervisor's words.

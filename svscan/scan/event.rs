@@ -42,12 +42,23 @@ pub(crate) enum Event {
     Failed(Id),
     /// HUP: what waits longer after failures is started as soon as after a first one.
     RetryNow,
-    /// Whether a process of a unit without a supervise lives, or lines wait for it.
-    Checked(Id, bool),
+    /// What a check of a unit without a supervise found.
+    Checked(Id, Life),
     /// The supervise does not read its commands yet: it was started a moment ago.
     NotDelivered(Id, Ending),
     /// Everything is to be stopped, for this cause.
     Terminate(Cause),
+}
+
+/// What is left of a unit without a supervise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Life {
+    /// A process of it lives, or lines wait for it.
+    Alive,
+    /// Nothing is left.
+    Gone,
+    /// An error that passes kept it from being found out.
+    Unknown,
 }
 
 /// Something to do.

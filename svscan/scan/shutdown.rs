@@ -17,8 +17,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// How long a killed process may take to go. Longer takes only one that the kernel cannot end.
 pub(super) const GONE: Duration = Duration::from_millis(250);
 
-/// When everything is killed, however it was told to stop: services and then their logs had a
-/// [`GRACE`] each by then, and what has no supervise cannot be told.
+/// When all that is left is killed. Services and then their logs had a [`GRACE`] each by then; a
+/// service without a supervise could not be sent its stop signal.
 const LAST: Duration = Duration::from_secs(3);
 
 /// Why everything is stopped.

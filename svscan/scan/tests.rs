@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::{Action, Cause, Ending, Event, Id, Logs, SECOND, Scan, Service, Stream};
+use super::{Action, Cause, Ending, Event, Id, Life, Logs, SECOND, Scan, Service, Stream};
 
 /// What a service's directory is like in the made-up world.
 #[derive(Clone, Debug)]
@@ -155,7 +155,8 @@ impl World {
                 // What a deleted directory said of its service is gone with it.
                 let deleted = self.directories.get(&id).is_some_and(|its| its.deleted);
                 let alive = self.alive.contains(&id) && !deleted;
-                self.scan.step(Event::Checked(id, alive), self.now);
+                let life = if alive { Life::Alive } else { Life::Gone };
+                self.scan.step(Event::Checked(id, life), self.now);
             }
             Action::Forget(id) => {
                 assert!(!self.up.contains(&id), "forgets a supervise");
@@ -461,6 +462,44 @@ fn the_code_of_an_essential_service_stays_when_another_one_had_to_be_killed() {
     world.settle();
     assert_eq!(world.history, ["stop 1", "kill 1"]);
     assert_eq!(world.exit, Some(0));
+}
+
+#[test]
+fn what_cannot_be_found_out_starts_nothing_and_is_not_waited_for_without_end() {
+    let mut scan = Scan::new(false, None);
+    let mut now = Instant::now();
+    let id = Id {
+        dev: 1,
+        ino: 1,
+        instance: None,
+    };
+    let service = Service {
+        name: OsString::from("a"),
+        id: id.clone(),
+        priority: 0,
+        essential: false,
+    };
+    scan.step(Event::Listed(vec![Rc::new(service)]), now);
+    assert_eq!(scan.decide(now), [Action::Start(id.clone())]);
+    scan.step(Event::Started(id.clone()), now);
+    scan.step(Event::Terminate(Cause::Signal), now);
+    assert_eq!(scan.decide(now), [Action::End(id.clone(), Ending::Stop)]);
+    scan.step(Event::Ended(id.clone()), now);
+    let begun = now;
+    loop {
+        let actions = scan.decide(now);
+        if actions == [Action::Forget(id.clone()), Action::Exit(0)] {
+            break;
+        }
+        assert_eq!(actions, [Action::Check(id.clone())]);
+        scan.step(Event::Checked(id.clone(), Life::Unknown), now);
+        if scan.decide(now).is_empty() {
+            now = scan.deadline(now).unwrap();
+        } else {
+            break;
+        }
+    }
+    assert_eq!(now - begun, Duration::from_secs(10));
 }
 
 #[test]

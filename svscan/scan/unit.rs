@@ -77,7 +77,7 @@ pub(crate) enum Slot {
         /// When.
         at: Instant,
     },
-    /// There is none, and its service lives: one is started at `at`, whatever is wished.
+    /// There is none, and its service lives: one is started at `at`, whatever the target is.
     Revive {
         /// When.
         at: Instant,
@@ -86,13 +86,18 @@ pub(crate) enum Slot {
     Asked,
     /// It runs.
     Up,
-    /// It was told to end; `then` is what follows if it is still there at that time.
+    /// It was sent the commands to end; `then` is what follows if it is still there at that time.
     Ending {
         /// When, and what.
         then: Option<(Instant, Ending)>,
     },
     /// It is gone, and whether its service lives is being checked.
     Checking,
+    /// It is gone, and whether its service lives could not be found out: that is checked again at `at`.
+    Unsure {
+        /// When.
+        at: Instant,
+    },
     /// It is gone, and so is its service.
     Gone,
 }
@@ -128,10 +133,12 @@ pub(crate) struct Unit {
     pub(crate) slot: Slot,
     /// When a supervise was last started.
     pub(crate) started: Option<Instant>,
-    /// When its supervise was first told to end.
+    /// When its supervise was first sent the commands to end.
     pub(crate) stop_sent: Option<Instant>,
     /// When it was killed, because it was not down in time.
     pub(crate) killed: Option<Instant>,
+    /// Since when it cannot be found out whether its service lives.
+    pub(crate) unsure_since: Option<Instant>,
     /// How often in a row its supervise could not do its work.
     pub(crate) failures: u32,
     /// Whether a start was tried at all.
@@ -154,6 +161,7 @@ impl Unit {
             started: None,
             stop_sent: None,
             killed: None,
+            unsure_since: None,
             failures: 0,
             tried: false,
             after: None,

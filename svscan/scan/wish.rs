@@ -91,6 +91,11 @@ pub(super) fn act(
             unit.slot = Slot::Checking;
             actions.push(Action::Check(id.clone()));
         }
+        (Slot::Unsure { at }, _) if at <= now => {
+            unit.slot = Slot::Checking;
+            actions.push(Action::Check(id.clone()));
+        }
+        (Slot::Unsure { at }, _) => return Some(Due::Other(at)),
         (Slot::Gone, Wish::End(_) | Wish::Leave | Wish::Hold) => {
             actions.push(Action::Forget(id.clone()));
         }
@@ -118,7 +123,7 @@ pub(super) fn act(
     None
 }
 
-/// Tells a supervise to end; a logger that does not find the end of its input is stopped in the end.
+/// Ends a supervise; a logger that does not find the end of its input in time is stopped.
 fn end(
     id: &Id,
     unit: &mut Unit,

@@ -37,10 +37,14 @@ pub fn program(name: &str) -> &'static Path {
         "sv" => env!("CARGO_BIN_EXE_sv"),
         "svok" => env!("CARGO_BIN_EXE_svok"),
         "svlogd" => env!("CARGO_BIN_EXE_svlogd"),
+        "tai64n" => env!("CARGO_BIN_EXE_tai64n"),
+        "readproctitle" => env!("CARGO_BIN_EXE_readproctitle"),
         "svlog" => env!("CARGO_BIN_EXE_svlog"),
         "tai64nlocal" => env!("CARGO_BIN_EXE_tai64nlocal"),
         "pidproxy" => env!("CARGO_BIN_EXE_pidproxy"),
         "fghack" => env!("CARGO_BIN_EXE_fghack"),
+        #[cfg(feature = "svhttpd")]
+        "svhttpd" => env!("CARGO_BIN_EXE_svhttpd"),
         "chpst" => env!("CARGO_BIN_EXE_chpst"),
         _ => return link(name),
     })

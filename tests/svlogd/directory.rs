@@ -430,3 +430,41 @@ fn a_trickle_costs_a_read_and_a_write_a_line() {
     let polls = all.iter().filter(|line| line.contains("poll(")).count();
     assert!(polls < 100, "{polls}: {trace}");
 }
+
+#[test]
+fn a_current_of_an_earlier_day_is_rotated_at_the_start_and_one_of_today_is_not() {
+    for (word, old) in [("daily", "2 days ago"), ("hourly", "2 hours ago")] {
+        let scratch = Scratch::new();
+        let dir = LogDir::new(&scratch, "log", &format!("rotate {word}\n"));
+        assert_eq!(log(svlogd(), &[], &[&dir], b"old\n"), (0, String::new()));
+        let current = dir.path.join("current");
+        let current = current.to_str().unwrap();
+        let touched = output(Path::new("touch"), ["-d", old, current]);
+        assert!(touched.status.success());
+        // Nothing is written: the start alone rotates.
+        let mut logger = Logger::svlogd(&scratch, &[], &[&dir]);
+        until("the rotation", || dir.old_names().len() == 1);
+        logger.write("new\n");
+        dir.holds("old\nnew\n");
+        assert_eq!(fs::read_to_string(current).unwrap(), "new\n");
+        assert_eq!(logger.close(), 0);
+        assert_eq!(log(svlogd(), &[], &[&dir], b"newer\n"), (0, String::new()));
+        assert!(dir.old_names().len() <= 2, "{:?}", dir.old_names());
+        assert_eq!(dir.text(), "old\nnew\nnewer\n");
+    }
+}
+
+#[test]
+fn a_processor_may_open_its_input_again_as_the_manual_has_it() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(
+        &scratch,
+        "log",
+        "s40\nn9\n!cat >>../copy </dev/stdin && cat\n",
+    );
+    let lines = numbered(0..20);
+    assert_eq!(log(svlogd(), &["-l", "10"], &[&dir], lines.as_bytes()).0, 0);
+    assert_eq!(dir.text(), lines);
+    let current = fs::read_to_string(dir.path.join("current")).unwrap();
+    assert_eq!(scratch.read("copy") + &current, lines);
+}

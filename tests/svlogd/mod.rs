@@ -4,5 +4,6 @@ mod directory;
 mod faults;
 mod interop;
 mod manual;
+mod multilog;
 mod processor;
 mod trust;

@@ -242,3 +242,28 @@ fn a_supervise_that_cannot_run_is_started_once_a_second() {
     let mode = fs::metadata(&supervise).unwrap().permissions().mode();
     assert_eq!(mode & 0o111, 0o111);
 }
+
+#[test]
+fn an_error_that_passes_does_not_make_it_start_the_supervise_on_path() {
+    let scan = Scanning::new();
+    scan.service("a", SLEEP);
+    scan.link("a");
+    scan.scratch.script("bin/supervise", "echo >\"$0.started\"");
+    let mut command = Command::new(peer("strace"));
+    command.args([
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=readlink:error=EIO:when=2+",
+    ]);
+    command.arg(program("svscan")).arg(scan.scan_dir());
+    command.env("PATH", scan.scratch.path().join("bin"));
+    scan.prepare(&mut command);
+    assert_eq!(command.status().unwrap().code(), Some(111));
+    assert_eq!(
+        scan.stderr(),
+        "svscan: fatal: unable to resolve /proc/self/exe: I/O error\n"
+    );
+    assert!(!scan.scratch.path().join("bin/supervise.started").exists());
+}
