@@ -64,6 +64,8 @@ pub(crate) struct Machine {
     exiting: bool,
     /// The machine has asked to leave, because it was told to exit.
     left: bool,
+    /// As what the next start after a back-off counts: the last one failed before its options were read.
+    retry: Asked,
     /// The control scripts that run, and what their ends decide.
     scripts: Vec<(Pid, Purpose)>,
     history: History,
@@ -135,6 +137,7 @@ impl Machine {
             want: Want::Down,
             exiting: false,
             left: false,
+            retry: Asked::Automatically,
             scripts: Vec::new(),
             history: History {
                 world,
@@ -189,6 +192,7 @@ impl Machine {
             Event::Executed => self.executed(),
             Event::Refused { why, errno } => self.refused(why, errno),
             Event::Ended(pid, end) => self.ended(pid, end, now),
+            Event::GroupEmpty => self.group_empty(now),
             Event::Notice(notice) => self.notice(notice, now),
             Event::Passed => self.passed(now),
         }
@@ -203,7 +207,7 @@ impl Machine {
         match &self.state {
             State::Stopped | State::Loading(_) | State::Preparing { .. } | State::Fatal => None,
             State::Run(run) => run.deadline(&self.options),
-            State::Finish(finish) => finish.kill_at,
+            State::Finish(finish) => finish.kill_at.or(finish.retry_at),
             State::Backoff { until, .. } => Some(*until),
             State::Exited { again } => *again,
         }
@@ -303,10 +307,11 @@ impl Machine {
             | State::Fatal => None,
         };
         if let Some(to) = kill_only.filter(|_| signal == Signal::KILL) {
+            // Its children too: they would go on beside the next run.
             self.actions.push_back(Action::Signal {
                 to,
                 signal,
-                group: false,
+                group: true,
             });
         }
     }
@@ -332,7 +337,10 @@ impl Machine {
     fn not_spawned(&mut self, job: Job, errno: Option<i32>, now: Moment) {
         match job {
             Job::Run => self.run_not_spawned(errno.unwrap_or(libc::ENOENT), now),
-            Job::Finish { .. } => self.finish_over(None, now),
+            Job::Finish { .. } => match errno {
+                Some(errno) => self.finish_postponed(errno, now),
+                None => self.finish_over(None, now),
+            },
             Job::Check => self.check_not_spawned(errno, now),
             Job::Script { purpose, .. } => self.script_over(purpose, false, now),
         }
@@ -342,7 +350,9 @@ impl Machine {
         // The end and `startsecs` may come in one turn: then it did last so long.
         self.run_settle(now);
         match &self.state {
-            State::Run(run) if run.process.pid == pid => return self.run_ended(end, now),
+            State::Run(run) if run.process.pid == pid && run.ended.is_none() => {
+                return self.run_ended(end, now);
+            }
             State::Run(run) if run.check_runs(pid) => return self.check_ended(end, now),
             State::Finish(finish) if finish.is(pid) => return self.finish_over(Some(end), now),
             State::Preparing { script, .. } if *script == Some(pid) => {
@@ -379,9 +389,11 @@ impl Machine {
             State::Finish(finish) if finish.kill_at.is_some_and(|at| at <= now.clock) => {
                 self.finish_passed()
             }
-            State::Backoff { until, .. } | State::Exited { again: Some(until) }
-                if *until <= now.clock =>
-            {
+            State::Finish(finish) if finish.retry_at.is_some_and(|at| at <= now.clock) => {
+                self.spawn_finish();
+            }
+            State::Backoff { until, .. } if *until <= now.clock => self.start(self.retry, now),
+            State::Exited { again: Some(until) } if *until <= now.clock => {
                 self.start(Asked::Automatically, now);
             }
             State::Stopped

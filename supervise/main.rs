@@ -12,6 +12,7 @@ mod entry;
 mod event;
 mod event_loop;
 mod files;
+mod launcher;
 mod machine;
 mod message;
 mod processes;
@@ -29,10 +30,11 @@ use servicedir::layout::{DOWN, ERRLOG, LOG, Layout};
 use servicedir::process::World;
 use servicedir::report::{Failure, exit, print_help, print_version};
 
-use child::launcher::Launcher;
+use child::closer::Closers;
 use event::Event;
 use files::published::Published;
 use files::state_dir::StateDir;
+use launcher::Launcher;
 use machine::Machine;
 use message::{Message, REPORTER};
 use readiness::source::Readiness;
@@ -82,17 +84,20 @@ fn run() -> Result<u8, Failure> {
     };
     let (files, launcher) = enter(dir)?;
     let signals =
-        signals::catch_signals().map_err(|error| Message::NoSignals(error.into()).fatal())?;
-    let world = World::here();
-    let found = take_over::left_behind(&files, &world)?;
+        signals::Signals::catch().map_err(|error| Message::NoSignals(error.into()).fatal())?;
+    let world = World::read().map_err(|error| Message::NoWorld(error.into()).fatal())?;
+    let found = take_over::left_behind(&files, &launcher.shown, &world)?;
     let mut supervisor = Supervisor {
         machine: Machine::new(world, rustix::process::getpid(), now()),
         files,
         published: Published::default(),
         launcher,
         adopted: None,
+        group: None,
         readiness: Readiness::None,
+        closers: Closers::default(),
         held: None,
+        unsent: Vec::new(),
         leaving: false,
         is_runsv: is_runsv(),
         _log_pipes: log_pipes(),

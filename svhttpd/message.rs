@@ -137,3 +137,72 @@ impl fmt::Display for Note {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each message; a new one does not compile without its place here.
+    fn all() -> Vec<String> {
+        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let value = || OsString::from("VALUE");
+        let wrong = [
+            Wrong::Open(address),
+            Wrong::Address(value()),
+            Wrong::Mode(value()),
+            Wrong::Host(value()),
+            Wrong::Name(value()),
+            Wrong::Connections(value()),
+            Wrong::Text(value()),
+        ];
+        let unable = [
+            Unable::Listen(address),
+            Unable::Make("PATH".into()),
+            Unable::InUse("PATH".into()),
+            Unable::Serve("DIR".into()),
+            Unable::Passwords("FILE".into()),
+            Unable::BadPasswords("FILE".into(), "REASON".to_owned()),
+            Unable::Start,
+        ];
+        let notes = [
+            Note::Serving("PLACE".to_owned()),
+            Note::Accept("REASON".to_owned()),
+            Note::Locked("REASON".to_owned()),
+        ];
+        for one in &wrong {
+            match one {
+                Wrong::Open(_) | Wrong::Address(_) | Wrong::Mode(_) | Wrong::Host(_) => {}
+                Wrong::Name(_) | Wrong::Connections(_) | Wrong::Text(_) => {}
+            }
+        }
+        for one in &unable {
+            match one {
+                Unable::Listen(_) | Unable::Make(_) | Unable::InUse(_) | Unable::Serve(_) => {}
+                Unable::Passwords(_) | Unable::BadPasswords(..) | Unable::Start => {}
+            }
+        }
+        for one in &notes {
+            match one {
+                Note::Serving(_) | Note::Accept(_) | Note::Locked(_) => {}
+            }
+        }
+        let wrong = wrong.iter().map(ToString::to_string);
+        let unable = unable.iter().map(ToString::to_string);
+        wrong
+            .chain(unable)
+            .chain(notes.iter().map(ToString::to_string))
+            .collect()
+    }
+
+    #[test]
+    fn every_message_stands_under_diagnostics() {
+        let manual = include_str!("../man/svhttpd.8");
+        let (_, diagnostics) = manual.split_once(".Sh DIAGNOSTICS").unwrap();
+        for message in all() {
+            let message = message
+                .replace("192.0.2.1:80", "ADDRESS")
+                .replace("\"VALUE\"", "VALUE");
+            assert!(diagnostics.contains(&message), "{message}");
+        }
+    }
+}

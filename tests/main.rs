@@ -21,8 +21,12 @@ mod supervise;
 mod support;
 mod sv;
 mod svc;
+#[cfg(feature = "supervisor")]
+mod svctl;
 #[cfg(feature = "svhttpd")]
 mod svhttpd;
+#[cfg(feature = "supervisor")]
+mod svimport;
 mod svlog;
 mod svlogd;
 mod svscan;

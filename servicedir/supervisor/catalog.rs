@@ -70,9 +70,21 @@ pub fn definitions(scan: &Path) -> io::Result<Vec<Definition>> {
     Ok(all)
 }
 
-/// The services in `.available/`; none where there is no such folder.
+/// The services in `.available/` that have a `run`; none where there is no such folder.
 fn available(scan: &Path) -> Vec<Process> {
-    scan::processes(&scan.join(AVAILABLE)).unwrap_or_default()
+    let mut all = scan::processes(&scan.join(AVAILABLE)).unwrap_or_default();
+    all.retain(|process| process.layout.dir.join(RUN).exists());
+    all
+}
+
+/// What is known of a group while the definitions are compared.
+#[derive(Default)]
+struct Members {
+    /// How many of its services are in use, and how many of those have no `run` any more.
+    in_use: usize,
+    gone: usize,
+    /// A definition that is not in use, or was changed since its service was started.
+    differs: bool,
 }
 
 /// Compares the definitions with what is in use.
@@ -80,44 +92,61 @@ fn available(scan: &Path) -> Vec<Process> {
 /// # Errors
 /// The scan directory cannot be read.
 pub fn changes(scan: &Path) -> io::Result<Changes> {
-    let mut groups: BTreeMap<String, (bool, bool)> = BTreeMap::new();
-    for definition in definitions(scan)? {
-        let Definition { process, in_use } = definition;
+    let mut groups: BTreeMap<String, Members> = BTreeMap::new();
+    for Definition { process, in_use } in definitions(scan)? {
         let group = groups.entry(process.group.clone()).or_default();
-        group.0 |= in_use;
-        group.1 |= !in_use || is_changed(&process);
+        let gone = !process.layout.dir.join(RUN).exists();
+        group.in_use += usize::from(in_use);
+        group.gone += usize::from(gone);
+        group.differs |= !gone && (!in_use || is_changed(&process));
     }
-    let gone = gone(scan)?;
-    let pick = |wanted: (bool, bool)| {
-        groups
-            .iter()
-            .filter(|(name, state)| **state == wanted && !gone.contains(*name))
-            .map(|(name, _)| name.clone())
-            .collect()
-    };
-    Ok(Changes {
-        added: pick((false, true)),
-        changed: pick((true, true)),
-        removed: gone.into_iter().collect(),
-    })
+    for (_, group) in dangling(scan)? {
+        let group = groups.entry(group).or_default();
+        group.in_use += 1;
+        group.gone += 1;
+    }
+    let mut changes = Changes::default();
+    for (name, group) in groups {
+        let kind = match group {
+            Members { in_use: 0, .. } => &mut changes.added,
+            Members {
+                in_use,
+                gone,
+                differs: false,
+            } if gone == in_use => &mut changes.removed,
+            Members { gone, differs, .. } if differs || gone > 0 => &mut changes.changed,
+            Members { .. } => continue,
+        };
+        kind.push(name);
+    }
+    Ok(changes)
 }
 
-/// The groups of which links lead to definitions that are gone. What group such a service was in is not
-/// known any more: its name must do.
-fn gone(scan: &Path) -> io::Result<BTreeSet<String>> {
-    let mut gone = BTreeSet::new();
+/// The links that lead to no definition any more, each with its group: what `options/group` said is not known,
+/// so the name must do.
+fn dangling(scan: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(scan)? {
         let path = scan.join(entry?.file_name());
-        if is_dangling(&path) {
+        let ours = fs::read_link(&path).is_ok_and(|target| target.starts_with(AVAILABLE));
+        if ours && !path.exists() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            gone.insert(super::names::split(&name).group.to_owned());
+            let group = super::names::split(&name).group.to_owned();
+            found.push((path, group));
         }
     }
-    Ok(gone)
+    Ok(found)
 }
 
-fn is_dangling(path: &Path) -> bool {
-    fs::read_link(path).is_ok_and(|target| target.starts_with(AVAILABLE)) && !path.exists()
+/// Removes the links of a group that lead to no definition any more.
+///
+/// # Errors
+/// A link cannot be removed.
+pub fn sweep(scan: &Path, group: &str) -> io::Result<()> {
+    dangling(scan)?
+        .iter()
+        .filter(|(_, of)| of == group)
+        .try_for_each(|(link, _)| fs::remove_file(link))
 }
 
 /// Whether a file of the definition is newer than what runs: the last start, or, of a service that is
@@ -255,11 +284,32 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_gone_when_all_its_services_are_and_changed_when_some_are() {
+        let scratch = tempfile::tempdir().unwrap();
+        let scan = scratch.path();
+        service(&scan.join(AVAILABLE), "a", Some("jobs"));
+        service(&scan.join(AVAILABLE), "b", Some("jobs"));
+        activate(scan, "jobs").unwrap();
+        let without_run = |name: &str| {
+            let dir = scan.join(AVAILABLE).join(name);
+            fs::create_dir_all(dir.join("supervise")).unwrap();
+            fs::write(dir.join("supervise/ok"), "").unwrap();
+            fs::remove_file(dir.join(RUN)).unwrap();
+        };
+        without_run("a");
+        assert_eq!(changes(scan).unwrap().changed, ["jobs"]);
+        without_run("b");
+        assert_eq!(changes(scan).unwrap().removed, ["jobs"]);
+    }
+
+    #[test]
     fn a_definition_that_is_gone_is_told_by_its_link() {
         let scratch = tempfile::tempdir().unwrap();
         let scan = scratch.path();
         symlink(".available/old", scan.join("old")).unwrap();
         symlink("elsewhere", scan.join("not-ours")).unwrap();
         assert_eq!(changes(scan).unwrap().removed, ["old"]);
+        sweep(scan, "old").unwrap();
+        assert_eq!(changes(scan).unwrap(), Changes::default());
     }
 }

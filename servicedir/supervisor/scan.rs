@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 
 use super::process::Process;
-use crate::layout::{self, RUN, instance_of};
+use crate::layout::{self, Layout, OK, RUN, instance_of};
 
 /// The scan directory that clients mean: `$SVDIR`, else `/service`.
 #[must_use]
@@ -61,27 +61,37 @@ pub fn by_priority(processes: &mut [Process]) {
     });
 }
 
-/// Whether svscan takes the name at `path` for a service: a directory with a `run`, whose name neither
-/// begins with a dot nor ends in `@` (a template).
+/// Whether the name at `path` is that of a service: a directory with a `run`, or with the state of a
+/// supervise that goes on without one, whose name neither begins with a dot nor ends in `@` (a template).
 #[must_use]
 pub fn is_service(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_bytes();
     let template = name.ends_with(b"@") && instance_of(path).is_none();
-    !name.starts_with(b".") && !template && path.join(RUN).exists()
+    let has_state = || Layout::of(path).is_ok_and(|layout| layout.state_file(OK).exists());
+    !name.starts_with(b".") && !template && (path.join(RUN).exists() || has_state())
 }
 
-/// The pid of the svscan that keeps the directory: the process that holds its lock.
+/// The file in the scan directory that svscan holds locked.
+const SVSCAN_LOCK: &str = ".svscan.lock";
+
+/// The pid of the svscan that keeps the directory: the process that holds the lock of `.svscan.lock`, or, in an
+/// earlier version, of the directory itself.
 ///
 /// Who holds it is read from `/proc/locks`; where the file system shows another device there than
 /// stat(2) does (overlayfs), the inode and the program's name must do.
 #[must_use]
 pub fn svscan(scan: &Path) -> Option<Pid> {
-    let meta = fs::metadata(scan).ok()?;
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    holder_of(&locks, &scan.join(SVSCAN_LOCK)).or_else(|| holder_of(&locks, scan))
+}
+
+/// The process that holds the lock of the file at `path`, among the lines of `/proc/locks`.
+fn holder_of(locks: &str, path: &Path) -> Option<Pid> {
+    let meta = fs::metadata(path).ok()?;
     let inode = meta.ino().to_string();
     let device = meta.dev();
     let (major, minor) = (libc::major(device), libc::minor(device));
     let exact = format!("{major:02x}:{minor:02x}");
-    let locks = fs::read_to_string("/proc/locks").ok()?;
     let holders: Vec<(bool, Pid)> = locks
         .lines()
         .filter_map(|line| holder(line, &inode, &exact))

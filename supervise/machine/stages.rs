@@ -69,7 +69,8 @@ impl Machine {
             return;
         };
         let past = |at: Option<Instant>| at.is_some_and(|at| at <= now.clock);
-        let (pid, wait, group) = (run.process.pid, options.stopwaitsecs, options.killasgroup);
+        let (pid, wait) = (run.process.pid, options.stopwaitsecs);
+        let group = options.killasgroup || run.ended.is_some();
         let unfed = past(run.watchdog_due());
         if past(run.check.deadline()) {
             match &mut run.check {

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use servicedir::control::{self, is_supervised};
-use servicedir::layout::{CONTROL, Layout, OK};
+use servicedir::layout::{CONTROL, Layout};
 use servicedir::report::Why;
+use servicedir::state_folder::{StateFolder, is_supervised};
 use servicedir::supervisor::fault::{Code, Fault};
 use servicedir::supervisor::logs::{self, Channel};
 use servicedir::supervisor::process::Process;
@@ -108,7 +108,8 @@ async fn clear_logger(
         )
     };
     let layout = Layout::of(logger).map_err(failed)?;
-    if is_supervised(&layout.state_file(OK)).unwrap_or(false) {
+    // Where that cannot be told, nothing is removed under a logger that may be there.
+    if is_supervised(&layout).map_err(|refused| failed(refused.into()))? {
         rotate(site, &layout, &current).await.map_err(failed)?;
     } else {
         remove(&current).map_err(failed)?;
@@ -127,7 +128,7 @@ async fn rotate(site: &Rc<Site>, layout: &Layout, current: &Path) -> io::Result<
     if before.len() == 0 {
         return Ok(());
     }
-    let control = control::open_for_writing(&layout.state_file(CONTROL))?;
+    let control = StateFolder::open(layout)?.open_fifo(CONTROL)?;
     rustix::io::write(&control, ROTATE)?;
     let rotated = async {
         while !is_rotated(current, before.ino()) {

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use servicedir::control::{self, is_supervised};
-use servicedir::layout::OK;
+use servicedir::control;
 use servicedir::report::Why;
+use servicedir::state_folder::is_supervised;
 use servicedir::supervisor::command::{self, Pending};
 use servicedir::supervisor::fault::{Code, Fault};
 use servicedir::supervisor::names;
@@ -276,7 +276,7 @@ async fn settle_one(site: &Rc<Site>, pending: &Pending) -> Result<(), Fault> {
             return outcome;
         }
         let woken = tokio::time::timeout(GRACE, watch.changed()).await;
-        let absent = !is_supervised(&layout.state_file(OK)).unwrap_or(false);
+        let absent = !is_supervised(layout).unwrap_or(false);
         if absent && missed && woken.is_err() {
             let name = pending.process().namespec();
             let why = format!("unable to control {name}: supervise not running");

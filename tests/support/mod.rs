@@ -43,6 +43,10 @@ pub fn program(name: &str) -> &'static Path {
         "tai64nlocal" => env!("CARGO_BIN_EXE_tai64nlocal"),
         "pidproxy" => env!("CARGO_BIN_EXE_pidproxy"),
         "fghack" => env!("CARGO_BIN_EXE_fghack"),
+        #[cfg(feature = "supervisor")]
+        "svimport" => env!("CARGO_BIN_EXE_svimport"),
+        #[cfg(feature = "supervisor")]
+        "svctl" => env!("CARGO_BIN_EXE_svctl"),
         #[cfg(feature = "svhttpd")]
         "svhttpd" => env!("CARGO_BIN_EXE_svhttpd"),
         "chpst" => env!("CARGO_BIN_EXE_chpst"),
@@ -71,6 +75,12 @@ fn link(name: &str) -> &'static Path {
         fs::rename(&new, &link).unwrap();
     }
     Box::leak(link.into_boxed_path())
+}
+
+/// A PATH that has the programs of the suite first, for scripts that call them by name.
+pub fn path_of_programs() -> String {
+    let folder = program("svlogd").parent().unwrap().display().to_string();
+    format!("{folder}:{}", std::env::var("PATH").unwrap_or_default())
 }
 
 /// The program of another suite. CI installs them all: a missing one is a failure, not a skipped test.

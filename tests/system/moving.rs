@@ -1,4 +1,4 @@
-//! Moving here from daemontools and runit: the lines of the README, run as they are written there, and
+//! Moving here from daemontools, runit and Supervisor: the lines of the README, run as they are written there, and
 //! then the same services on a system without the older packages.
 //!
 //! Each test has a system of its own, see `support/world.rs`.
@@ -20,7 +20,10 @@ fn commands(section: &str) -> String {
         .lines()
         .filter_map(|line| line.strip_prefix("    "))
         .collect();
-    assert_eq!(lines.len(), 5, "five lines: {lines:?}");
+    assert!(
+        (5..=6).contains(&lines.len()),
+        "five lines or six: {lines:?}"
+    );
     lines.join("\n")
 }
 
@@ -43,13 +46,6 @@ const START: &str = r#"
         printf '#!/bin/sh\nexec 2>&1\nexec %s sh -c "echo \$WORD; exec sleep 1000"\n' "$3" >"$1/$2/run"
         printf '#!/bin/sh\nexec %s\n' "$4" >"$1/$2/log/run"
         chmod +x "$1/$2/run" "$1/$2/log/run"
-    }
-    # All that the older packages have on PATH.
-    without_older_suites() {
-        dpkg -L daemontools runit | while read -r file; do
-            case $file in /bin/* | /sbin/* | /usr/bin/* | /usr/sbin/*) [ -d "$file" ] || rm -f "$file" ;; esac
-        done
-        ! PATH=/usr/bin:/usr/sbin:/bin:/sbin command -v chpst setuidgid svc sv supervise runsv
     }
 "#;
 
@@ -121,4 +117,62 @@ fn from_runit() {
     );
     assert_eq!(line(&said, "user"), "nobody");
     assert_eq!(line(&said, "nice"), "3");
+}
+
+#[test]
+#[cfg(feature = "supervisor")]
+fn from_supervisor() {
+    let lines = commands("Moving from Supervisor");
+    // A person types the last line when the services are up.
+    let (lines, last) = lines.rsplit_once('\n').unwrap();
+    let said = world(&format!(
+        r#"
+        {START}
+        mkdir -p /etc/supervisor/conf.d /run/test
+        cat >/etc/supervisor/supervisord.conf <<'END'
+[unix_http_server]
+file=/run/test/sock
+[supervisord]
+logfile=/run/test/log
+pidfile=/run/test/pid
+nodaemon=true
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix:///run/test/sock
+[include]
+files = conf.d/*.conf
+END
+        cat >/etc/supervisor/conf.d/worker.conf <<'END'
+[program:worker]
+process_name=%(program_name)s_%(process_num)02d
+command=/bin/sh -c "echo from $WORD; exec sleep 1000"
+environment=WORD="worker"
+numprocs=2
+user=nobody
+redirect_stderr=true
+stdout_logfile=/run/test/worker_%(process_num)d.log
+END
+        supervisord -c /etc/supervisor/supervisord.conf >/dev/null 2>&1 & old=$!
+        await grep -q 'from worker' /run/test/worker_1.log
+        rm /run/test/worker_*.log
+        {lines}
+        await {last}
+        await sh -c "svctl status worker:* | grep -c RUNNING | grep -qx 2"
+        echo "gone: $(test -e /proc/$old || echo yes)"
+        echo "status: $(svctl status worker:worker_01 | cut -c1-43)"
+        echo "user: $(stat -c %U /proc/$(svctl pid worker:worker_00))"
+        await grep -q 'from worker' /run/test/worker_1.log
+        echo "log: $(svctl tail worker:worker_01 | head -1)"
+        svctl shutdown
+        wait
+        "#
+    ));
+    assert_eq!(line(&said, "gone"), "yes");
+    assert_eq!(
+        line(&said, "status"),
+        "worker:worker_01                 RUNNING"
+    );
+    assert_eq!(line(&said, "user"), "nobody");
+    assert_eq!(line(&said, "log"), "from worker");
 }

@@ -12,7 +12,7 @@ use servicedir::status::{End, State, Status, Want};
 use super::super::Machine;
 use super::world::{Role, World, killed};
 use super::{At, options};
-use crate::event::{Event, Notice};
+use crate::event::{Event, Notice, Unread};
 
 /// What may happen next, whatever the state is.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +94,9 @@ fn apply(world: &mut World, stimulus: Stimulus, trouble: Trouble) {
     match trouble {
         Trouble::None => {}
         Trouble::NoFork => world.fork = Some(libc::EAGAIN),
-        Trouble::BadOptions => world.files = Err("options/x: unknown option".to_owned()),
+        Trouble::BadOptions => {
+            world.files = Err(Unread::Fault("options/x: unknown option".to_owned()));
+        }
     }
     match stimulus {
         Stimulus::Say(bytes) => drop(world.play(&At::Say(bytes))),
@@ -111,6 +113,11 @@ fn apply(world: &mut World, stimulus: Stimulus, trouble: Trouble) {
     }
     world.fork = None;
     world.files = files;
+    // A finish that the system refused is tried again.
+    if world.finish_waits() {
+        world.now = world.deadline().unwrap().max(world.now);
+        world.play(&At::Passed);
+    }
     // A check that was killed with its run ends before long.
     while world
         .alive
