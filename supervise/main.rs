@@ -101,6 +101,7 @@ fn run() -> Result<u8, Failure> {
         held: None,
         unsent: Vec::new(),
         leaving: false,
+        is_runsv: is_runsv(),
         _log_pipes: log_pipes(),
     };
     go_on_numbering(&mut supervisor);
@@ -113,6 +114,15 @@ fn run() -> Result<u8, Failure> {
     }
     event_loop::run(&mut supervisor, &signals)?;
     Ok(exit::DONE)
+}
+
+/// Whether the program was called by the name of runit's `runsv`, by `runsv` itself or `runsvdir`.
+#[inline(never)]
+fn is_runsv() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name)
+        .file_name()
+        .is_some_and(|name| name == "runsv")
 }
 
 /// The one argument; `None` if the answer was printed.

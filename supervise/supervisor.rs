@@ -46,6 +46,8 @@ pub(crate) struct Supervisor {
     /// The signals that the system refused to send for a reason that passes.
     pub(crate) unsent: Vec<Unsent>,
     pub(crate) leaving: bool,
+    /// It was called by the name of runit's `runsv`, where `x` stops the service too.
+    pub(crate) is_runsv: bool,
     /// See [`crate::log_pipes`]; kept open only.
     pub(crate) _log_pipes: Vec<OwnedFd>,
 }
