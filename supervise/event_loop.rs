@@ -181,7 +181,11 @@ fn read_control(supervisor: &mut Supervisor) {
         return;
     };
     for byte in bytes.iter().take(count) {
-        supervisor.handle(Event::Command(Control::from_byte(*byte)));
+        let command = Control::from_byte(*byte);
+        if supervisor.is_runsv && command == Some(Control::Exit) {
+            supervisor.handle(Event::Terminate);
+        }
+        supervisor.handle(Event::Command(command));
     }
 }
 

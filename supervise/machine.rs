@@ -22,6 +22,7 @@ mod check;
 mod failed_start;
 mod finish;
 mod health;
+mod journal;
 mod notice;
 mod record;
 mod resume;
@@ -42,11 +43,12 @@ use servicedir::control::Control;
 use servicedir::options::Options;
 use servicedir::process::{Identity, World};
 use servicedir::signal::Signal;
-use servicedir::status::{End, Want};
+use servicedir::status::{self, End, Want};
 use servicedir::tai64n::Tai64n;
 
 use crate::event::{Action, Event, Job, Moment, Purpose};
 use finish::{Finish, Next};
+use journal::Journal;
 use run::{Run, Then};
 
 /// One service, as its supervise knows it.
@@ -69,6 +71,7 @@ pub(crate) struct Machine {
     /// The control scripts that run, and what their ends decide.
     scripts: Vec<(Pid, Purpose)>,
     history: History,
+    journal: Journal,
     actions: VecDeque<Action>,
 }
 
@@ -82,6 +85,8 @@ struct History {
     last_start: Option<Instant>,
     last_end: Option<End>,
     group: Option<Pid>,
+    run_started: Option<Tai64n>,
+    run_ended: Option<Tai64n>,
     /// Why it is FATAL.
     reason: String,
     /// Why the last start could not become `./run`; it stands until one does.
@@ -147,6 +152,8 @@ impl Machine {
                 last_start: None,
                 last_end: None,
                 group: None,
+                run_started: None,
+                run_ended: None,
                 reason: String::new(),
                 refusal: String::new(),
                 message: String::new(),
@@ -155,6 +162,7 @@ impl Machine {
                 state_stamp: now.label,
                 ready_stamp: Tai64n::default(),
             },
+            journal: Journal::new(),
             actions: VecDeque::with_capacity(8),
         }
     }
@@ -174,15 +182,21 @@ impl Machine {
     pub(crate) fn step(&mut self, event: Event, now: Moment) {
         let shown = self.shown_state();
         match event {
-            Event::Begin { down: true } => {}
-            Event::Begin { down: false } => self.start(Asked::AtBegin, now),
+            Event::Begin { down } => {
+                self.note_supervise(status::State::Stopped, None, now);
+                if !down {
+                    self.start(Asked::AtBegin, now);
+                }
+            }
             Event::Command(command) => {
                 self.history.commands = self.history.commands.wrapping_add(1);
                 if let Some(command) = command {
+                    self.note_command(command.byte(), now);
                     self.command(command, now);
                 }
             }
             Event::Terminate => {
+                self.note_terminate(now);
                 self.exiting = true;
                 self.down(now);
             }
@@ -200,6 +214,7 @@ impl Machine {
         if self.shown_state() != shown {
             self.history.state_stamp = now.label;
         }
+        self.note_changes(now);
     }
 
     /// When [`Event::Passed`] is due.
@@ -220,7 +235,10 @@ impl Machine {
             Control::Down => self.down(now),
             Control::Restart => self.restart(now),
             Control::Exit => self.exiting = true,
-            Control::Detach => self.actions.push_back(Action::Leave),
+            Control::Detach => {
+                self.note_leave(now);
+                self.actions.push_back(Action::Leave);
+            }
             Control::Signal(signal) => self.signal(command, signal, now),
         }
     }
@@ -349,6 +367,7 @@ impl Machine {
     fn ended(&mut self, pid: Pid, end: End, now: Moment) {
         // The end and `startsecs` may come in one turn: then it did last so long.
         self.run_settle(now);
+        self.note_changes(now);
         match &self.state {
             State::Run(run) if run.process.pid == pid && run.ended.is_none() => {
                 return self.run_ended(end, now);
@@ -412,6 +431,8 @@ impl Machine {
         if self.exiting && !self.left && self.is_idle() {
             self.left = true;
             self.want = Want::Down;
+            self.note_changes(now);
+            self.note_leave(now);
             self.actions.push_back(Action::Leave);
         }
     }

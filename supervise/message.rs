@@ -78,6 +78,8 @@ pub(crate) enum Message {
     NoNotifySocket(Why),
     /// The notify socket of an adopted service has no listener.
     NotifySocketLost(Why),
+    /// Lines of the journal could not be written.
+    JournalUnwritten { why: String },
     /// The status could not be written.
     StatusUnwritten(Why),
     /// The state directory was removed.
@@ -160,6 +162,7 @@ impl Display for Message {
                 out,
                 "unable to bind the notify socket again: {why}; the notifications of the service are lost"
             ),
+            Self::JournalUnwritten { why } => write!(out, "unable to write the journal: {why}"),
             Self::StatusUnwritten(why) => {
                 write!(
                     out,
@@ -288,7 +291,8 @@ mod tests {
             },
             Some(Message::NotSignalled { .. }) => Message::NoNotifySocket(why),
             Some(Message::NoNotifySocket(_)) => Message::NotifySocketLost(why),
-            Some(Message::NotifySocketLost(_)) => Message::StatusUnwritten(why),
+            Some(Message::NotifySocketLost(_)) => Message::JournalUnwritten { why: text("why") },
+            Some(Message::JournalUnwritten { .. }) => Message::StatusUnwritten(why),
             Some(Message::StatusUnwritten(_)) => Message::StateRecreated,
             Some(Message::StateRecreated) => Message::NotOurs(pid),
             Some(Message::NotOurs(_)) => Message::NotBelieved {

@@ -16,6 +16,7 @@ use servicedir::tai64n::Tai64n;
 use crate::child::closer::Closers;
 use crate::child::go_ahead::Held;
 use crate::event::{Action, Event, Job, Moment, Unread};
+use crate::files::journal::JournalFile;
 use crate::files::published::Published;
 use crate::files::state_dir::StateDir;
 use crate::launcher::Launcher;
@@ -32,6 +33,7 @@ pub(crate) struct Supervisor {
     pub(crate) machine: Machine,
     pub(crate) files: StateDir,
     pub(crate) published: Published,
+    pub(crate) journal: JournalFile,
     pub(crate) launcher: Launcher,
     /// The process that another supervise started, or that the service named as its main one.
     pub(crate) adopted: Option<Adopted>,
@@ -44,6 +46,8 @@ pub(crate) struct Supervisor {
     /// The signals that the system refused to send for a reason that passes.
     pub(crate) unsent: Vec<Unsent>,
     pub(crate) leaving: bool,
+    /// It was called by the name of runit's `runsv`, where `x` stops the service too.
+    pub(crate) is_runsv: bool,
     /// See [`crate::log_pipes`]; kept open only.
     pub(crate) _log_pipes: Vec<OwnedFd>,
 }
@@ -120,14 +124,23 @@ impl Supervisor {
         })
     }
 
-    /// Writes the files that tell the machine's state, where they changed.
+    /// Writes the files that tell the machine's state, where they changed. The lines of the journal
+    /// come first: what a status shows is in the journal by then.
     pub(crate) fn publish(&mut self) {
-        self.published.publish(
-            &mut self.files,
-            &self.machine.status(),
-            &self.machine.stat(),
-            &self.launcher.shown,
-        );
+        let lines = self.machine.take_journal();
+        let shown = &self.launcher.shown;
+        let outcome = self.journal.append(&self.files, &lines);
+        let (status, stat) = (self.machine.status(), self.machine.stat());
+        self.published
+            .publish(&mut self.files, &status, &stat, shown);
+        // A state directory that was removed is there again by now.
+        let outcome = match outcome {
+            Err(error) if error.is_no_directory() => self.journal.append(&self.files, &lines),
+            other => other,
+        };
+        if !lines.is_empty() {
+            self.journal.report(outcome, shown);
+        }
     }
 
     pub(crate) fn warn(&self, message: &Message) {

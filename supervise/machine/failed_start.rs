@@ -22,6 +22,8 @@ impl Machine {
     /// A start failed before there was a process.
     pub(super) fn start_refused(&mut self, refusal: String, errno: i32, now: Moment) {
         self.history.last_end = Some(End::NotStarted(errno));
+        self.history.run_ended = Some(now.label);
+        self.journal.note_end(None, End::NotStarted(errno), false);
         let is_news = self.history.refusal != refusal;
         self.history.refusal = refusal;
         let next = self.failed_start(now);

@@ -119,8 +119,11 @@ impl Machine {
 
     fn run_over(&mut self, end: End, now: Moment) {
         let State::Run(run) = &self.state else { return };
-        let (stage, executed) = (run.stage, run.executed);
+        let (stage, executed, pid) = (run.stage, run.executed, run.process.pid);
         self.history.last_end = Some(end);
+        self.history.run_ended = Some(now.label);
+        let expected = !stage.is_unexpected_stop() && self.options.exitcodes.contains(end);
+        self.journal.note_end(Some(pid), end, expected);
         if stage == Stage::Starting && executed && self.options.exitcodes.contains(end) {
             let startsecs = humantime::format_duration(self.options.startsecs);
             self.history.refusal = format!("{end} within startsecs ({startsecs})");
@@ -265,7 +268,12 @@ impl Machine {
             Next::Again | Next::Start | Next::Backoff { .. } if self.exiting => {
                 self.rest(State::Exited { again: None });
             }
-            Next::Start => self.start(Asked::BySomeone, now),
+            Next::Start => {
+                // The status goes from STOPPING to STARTING; the journal shows the end in between.
+                self.state = State::Stopped;
+                self.note_changes(now);
+                self.start(Asked::BySomeone, now);
+            }
             Next::Again => match throttle::next_start(self.history.last_start, now.clock) {
                 again @ Some(_) => self.state = State::Exited { again },
                 None => self.start(Asked::Automatically, now),

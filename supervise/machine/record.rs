@@ -48,6 +48,9 @@ impl Machine {
             state_stamp: history.state_stamp,
             supervise: Some(history.supervise),
             watchdog: run.and_then(|run| run.watchdog.interval()),
+            run_started: history.run_started,
+            run_ended: history.run_ended,
+            journal: self.journal.number,
             reason: self.reason(),
             message: history.message.clone(),
         }
@@ -128,7 +131,7 @@ impl Machine {
         }
     }
 
-    fn current_run(&self) -> Option<&Run> {
+    pub(super) fn current_run(&self) -> Option<&Run> {
         let State::Run(run) = &self.state else {
             return None;
         };
@@ -146,7 +149,7 @@ impl Machine {
         }
     }
 
-    fn next_start(&self) -> Option<Tai64n> {
+    pub(super) fn next_start(&self) -> Option<Tai64n> {
         if let State::Backoff { label, .. } = &self.state {
             return Some(*label);
         }

@@ -26,6 +26,9 @@ impl Machine {
         started: Instant,
         now: Moment,
     ) {
+        self.resume_journal(record, status.paused);
+        let adopted = status.pid.filter(|_| status.phase == Phase::Run);
+        self.note_supervise(record.state, adopted, now);
         match options {
             Ok(options) => {
                 self.options = *options;
@@ -47,6 +50,8 @@ impl Machine {
         self.history.group = record.group;
         self.history.message.clone_from(&record.message);
         self.history.stamp = status.stamp;
+        self.history.run_started = record.run_started;
+        self.history.run_ended = record.run_ended;
         self.history.state_stamp = record.state_stamp;
         self.history.ready_stamp = record.ready_stamp;
         if self.fault.is_none() && !record.options_fault {
@@ -67,6 +72,7 @@ impl Machine {
             }
             (Phase::Down | Phase::Run | Phase::Finish, _) => self.resume_down(record, now),
         }
+        self.note_changes(now);
     }
 
     /// Goes on with the run. Where `control/t` ran in place of TERM, nobody may have heard how that

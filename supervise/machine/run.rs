@@ -45,6 +45,16 @@ pub(super) enum Stage {
     },
 }
 
+impl Stage {
+    /// A stop that nobody asked for, because the service was unhealthy.
+    pub(super) fn is_unexpected_stop(self) -> bool {
+        match self {
+            Self::Stopping { then, .. } => then == Then::Unexpected,
+            Self::Starting | Self::Running => false,
+        }
+    }
+}
+
 /// What a stop is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Then {

@@ -63,6 +63,7 @@ impl Machine {
             state: State::Run(run),
             options,
             actions,
+            journal,
             ..
         } = self
         else {
@@ -92,6 +93,7 @@ impl Machine {
         match &mut run.stage {
             Stage::Stopping { kill_at, .. } if past(*kill_at) => {
                 *kill_at = wait.and_then(|wait| now.clock.checked_add(wait.max(CHECK_AGAIN)));
+                journal.note_sent(pid, Signal::KILL, now);
                 actions.push_back(Action::Signal {
                     to: pid,
                     signal: Signal::KILL,
@@ -105,6 +107,7 @@ impl Machine {
             Stage::Stopping { .. } => {}
             Stage::Starting if !run.ready && past(run.ready_by) => {
                 self.warn(Message::NotReady);
+                self.journal.note_why("not ready within readysecs");
                 self.stop(Then::FailedStart, now);
             }
             Stage::Starting | Stage::Running if unfed => self.watchdog_expired(now),

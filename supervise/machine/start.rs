@@ -87,6 +87,7 @@ impl Machine {
         self.history.last_start = Some(now.clock);
         self.history.group = Some(process.pid);
         self.history.stamp = now.label;
+        self.history.run_started = Some(now.label);
         self.history.ready_stamp = now.label;
         self.history.message.clear();
         self.state = State::Run(Box::new(Run::new(process, &self.options, now.clock)));

@@ -142,6 +142,8 @@ impl Machine {
         run.stop_at = Some(now.clock + ABORT_FIRST);
         run.stage = Stage::Stopping { kill_at, then };
         let to = run.process.pid;
+        self.journal.note_sent(to, Signal::ABRT, now);
+        self.journal.note_why("the watchdog was not fed in time");
         for signal in [Signal::ABRT, Signal::CONT] {
             self.actions.push_back(Action::Signal {
                 to,

@@ -10,6 +10,7 @@ use servicedir::signal::Signal;
 use servicedir::status::{End, State, Status, Want};
 
 use super::super::Machine;
+use super::super::journal::Journal;
 use super::world::{Role, World, killed};
 use super::{At, options};
 use crate::event::{Event, Notice, Unread};
@@ -227,8 +228,11 @@ fn canonical(world: &World) -> String {
     history.commands = 0;
     history.last_end = None;
     history.group = None;
+    history.run_started = None;
+    history.run_ended = None;
     history.reason.clear();
     history.refusal.clear();
+    machine.journal = Journal::new();
     if Ok(&machine.options) == world.files.as_ref() {
         machine.options = Options::default();
     }
