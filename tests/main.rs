@@ -17,6 +17,7 @@ mod chpst;
 mod fghack;
 mod interop;
 mod pidproxy;
+mod project;
 mod supervise;
 mod support;
 mod sv;
