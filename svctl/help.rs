@@ -33,7 +33,7 @@ const TOPICS: &[(&str, &str)] = &[
     ),
     (
         "maintail",
-        "maintail\tthe last 1600 bytes of svscan's log, where the scan directory has a .log\nmaintail -100\tthe last 100 bytes\nmaintail -f \tgo on until Ctrl-C",
+        "maintail\tthe last 1600 bytes of svscan's log, where the scan directory has a .log\nmaintail -100\tthe last 100 bytes\nmaintail -f \tgo on until Ctrl-C\n",
     ),
     (
         "open",
