@@ -3,8 +3,9 @@
 //!
 //! `cargo bench --bench svlogd -- [MEBIBYTES [ROUNDS]]` (256 and 3). The loggers take turns in every
 //! round, so that all meet the same machine; throughput is how fast the writer gets rid of its input,
-//! processor time includes the end of the logger, when svlogd brings its files to the disk; the table shows medians, the ratio of throughput to
-//! ours, and where `cat` can do the same, to it. Needs Debian's `runit`, `daemontools`, `s6` and
+//! processor time includes the end of the logger, when svlogd brings its files to the disk; the table
+//! shows medians, and the ratio of throughput to that of `cat`, which only copies. A second table has
+//! the memory of idle loggers. Needs Debian's `runit`, `daemontools`, `s6` and
 //! `strace`; one that is missing is said and left out.
 #![allow(
     clippy::unwrap_used,
@@ -131,12 +132,11 @@ fn command(logger: &str, job: Job, dir: &Path) -> Option<Command> {
             command.arg(dir);
             Some(command)
         }
-        _ if job.stamp.is_empty() && !job.patterns => {
+        _ => {
             let mut command = Command::new("cat");
             command.stdout(File::create(dir.join("out")).unwrap());
             Some(command)
         }
-        _ => None,
     }
 }
 
@@ -153,16 +153,14 @@ fn children_cpu() -> f64 {
     micros as f64 / 1e6
 }
 
-/// Pages of a process that are its own, in KiB; its program's text is not.
-fn private_kib(child: &Child) -> f64 {
+/// A field of `/proc/PID/smaps_rollup`, in KiB: `Private_Dirty:` are the pages that are a process's own,
+/// without its program's text; `Pss:` has its share of the others, too.
+fn memory_kib(child: &Child, name: &str) -> f64 {
     let rollup =
         fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id())).unwrap_or_default();
-    let field = |name: &str| -> f64 {
-        let line = rollup.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
-            .unwrap_or(0.0)
-    };
-    field("Private_Dirty:")
+    let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// Runs a logger on `input`, repeated until `bytes` are written.
@@ -185,7 +183,7 @@ fn measure(logger: &str, job: Job, input: &[u8], bytes: usize, folder: &Path) ->
         written += input.len();
     }
     let seconds = start.elapsed().as_secs_f64();
-    let private_kib = private_kib(&child);
+    let private_kib = memory_kib(&child, "Private_Dirty:");
     drop(stdin);
     child.wait().unwrap();
     drop(fs::remove_dir_all(&dir));
@@ -216,7 +214,7 @@ fn lines(long: bool) -> Vec<u8> {
 }
 
 fn floods(bytes: usize, rounds: usize, folder: &Path) {
-    println!("| lines | job | rotate | logger | MB/s | of ours | CPU s/GB | private dirty KiB |");
+    println!("| lines | job | rotate | logger | MB/s | of cat | CPU s/GB | private dirty KiB |");
     println!("|---|---|---|---|---|---|---|---|");
     for (kind, input, bytes) in [
         ("150 bytes", lines(true), bytes),
@@ -230,7 +228,7 @@ fn floods(bytes: usize, rounds: usize, folder: &Path) {
                 }
             }
             let rate = |figures: &[Figures]| median(figures.iter().map(|one| one.rate).collect());
-            let ours = rate(&all[0]);
+            let cat = all.last().map_or(1.0, |figures| rate(figures));
             for (logger, figures) in LOGGERS.iter().zip(&all) {
                 if figures.is_empty() {
                     continue;
@@ -240,9 +238,50 @@ fn floods(bytes: usize, rounds: usize, folder: &Path) {
                 let (mbs, name, size) = (rate(figures), job.name, job.size);
                 println!(
                     "| {kind} | {name} | {size} | {logger} | {mbs:.0} | {:.2} | {cpu:.2} | {memory:.0} |",
-                    mbs / ours
+                    mbs / cat
                 );
             }
+        }
+    }
+}
+
+/// Memory of an idle logger with one directory, that has written one line: the mean of several, since
+/// they share the pages of their program.
+fn idle(folder: &Path) {
+    const COUNT: usize = 20;
+    println!("\n| idle | PSS KiB | private dirty KiB |\n|---|---|---|");
+    let job = JOBS[0];
+    for logger in &LOGGERS[..4] {
+        let mut children = Vec::new();
+        for number in 0..COUNT {
+            let dir = folder.join(format!("idle{number}"));
+            drop(fs::remove_dir_all(&dir));
+            fs::create_dir(&dir).unwrap();
+            let Some(mut command) = command(logger, job, &dir) else {
+                break;
+            };
+            let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+            child.stdin.as_mut().unwrap().write_all(b"one\n").unwrap();
+            while fs::metadata(dir.join("current")).map_or(0, |file| file.len()) == 0 {
+                // multilog writes when it reads again: at once.
+                sleep(Duration::from_millis(1));
+            }
+            children.push(child);
+        }
+        let mean = |field: &str| {
+            children
+                .iter()
+                .map(|child| memory_kib(child, field))
+                .sum::<f64>()
+                / COUNT as f64
+        };
+        if !children.is_empty() {
+            let (pss, private) = (mean("Pss:"), mean("Private_Dirty:"));
+            println!("| {logger} | {pss:.0} | {private:.0} |");
+        }
+        for mut child in children {
+            drop(child.stdin.take());
+            child.wait().unwrap();
         }
     }
 }
@@ -308,5 +347,6 @@ fn main() {
         }
     }
     floods(bytes, rounds, folder.path());
+    idle(folder.path());
     trickles(folder.path());
 }

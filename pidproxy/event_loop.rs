@@ -291,7 +291,8 @@ impl Process {
             return None;
         }
         if self.identity.open().is_err() {
-            return Some(End::Unknown);
+            // Its parent has reaped it since the descriptor was asked: only now does that tell.
+            return Some(pidfd::exit_status(&self.descriptor).unwrap_or(End::Unknown));
         }
         let until = *self.zombie_until.get_or_insert(now + UNREAPED);
         (until <= now).then_some(End::Unknown)

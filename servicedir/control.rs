@@ -126,7 +126,7 @@ pub fn open_for_writing(path: &Path) -> io::Result<OwnedFd> {
     match trust::open_fifo(CWD, path, OFlags::WRONLY) {
         Ok((fifo, _)) => Ok(fifo),
         Err(Refused::Failed(errno)) => Err(errno.into()),
-        Err(Refused::Link) => Err(Errno::LOOP.into()),
+        Err(Refused::Link | Refused::SecondName) => Err(Errno::LOOP.into()),
         Err(Refused::NotFifo | Refused::NotFile | Refused::Long(_) | Refused::Owner(_)) => {
             Err(Errno::INVAL.into())
         }

@@ -15,12 +15,14 @@
 //! - this file: a line <-> an [`Entry`], **pure**;
 //! - [`reader`]: the entries of a service's files from a place on, over rotations;
 //! - [`watch`]: a wait for new lines of any number of services;
-//! - [`merge`]: the entries of several services in the order of time, **pure**.
+//! - [`merge`]: the entries of several services in the order of time, **pure**;
+//! - [`words`]: an entry in words, **pure**.
 
 pub mod merge;
 pub mod reader;
 mod text;
 pub mod watch;
+pub mod words;
 
 use rustix::process::Pid;
 
@@ -76,7 +78,8 @@ pub struct Entry {
     pub sent: Option<Signal>,
     /// `failed-checks`: this many runs of `check` in a row have failed; the last one ended as `end` says.
     pub failed_checks: Option<u32>,
-    /// `supervise`: this supervise has taken up the service.
+    /// `supervise`: this supervise has taken up the service. With `from`, the journal was ahead of the
+    /// status: the supervise before was killed between the two, and what it had written happens again.
     pub supervise: Option<Pid>,
     /// `adopted`: it found a run of another supervise, and goes on with it.
     pub adopted: bool,

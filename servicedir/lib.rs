@@ -22,6 +22,7 @@ pub mod progress;
 pub mod reading;
 pub mod report;
 pub mod signal;
+pub mod spool;
 pub mod state_folder;
 pub mod status;
 pub mod supervisor;

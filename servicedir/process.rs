@@ -1,9 +1,8 @@
 //! Which process a pid means: the pid with its start time names one process of this boot for ever.
 
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
@@ -15,7 +14,8 @@ use rustix::process::{Pid, PidfdFlags};
 pub struct Identity {
     /// The process id.
     pub pid: Pid,
-    /// When it started: field 22 of `/proc/PID/stat`, in clock ticks since the boot (proc(5)). 0 if
+    /// When it started: field 22 of `/proc/PID/stat`, in clock ticks since the boot (proc(5)) as the
+    /// initial time namespace counts them. 0 if
     /// that could not be read; such an identity matches no process.
     pub start: u64,
 }
@@ -78,7 +78,14 @@ impl Identity {
         let ticks = rustix::param::clock_ticks_per_second().max(1);
         let millis = self.start.saturating_mul(1000) / ticks;
         let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        // The clock is that of this time namespace, and the start time is that of the initial one.
+        let ahead = boot_time_offset().unwrap_or_default();
         let uptime = Duration::try_from(boot).unwrap_or_default();
+        let uptime = if ahead < 0 {
+            uptime.saturating_add(Duration::from_secs(ahead.unsigned_abs()))
+        } else {
+            uptime.saturating_sub(Duration::from_secs(ahead.unsigned_abs()))
+        };
         now.checked_sub(uptime.saturating_sub(Duration::from_millis(millis)))
             .unwrap_or(now)
     }
@@ -96,7 +103,7 @@ impl Identity {
             &mut buffer,
         )
         .ok()?;
-        let is_this = field(stat, 22)?.parse() == Ok(self.start) && field(stat, 3) == Some("Z");
+        let is_this = start_in(stat).ok()? == Some(self.start) && field(stat, 3) == Some("Z");
         field(stat, 52)?
             .parse()
             .ok()
@@ -135,7 +142,7 @@ impl Place {
         Some(Self {
             identity: Identity {
                 pid,
-                start: field(stat, 22)?.parse().ok()?,
+                start: start_in(stat).ok()??,
             },
             parent: number(4).and_then(Pid::from_raw),
             group: number(5).and_then(Pid::from_raw),
@@ -156,14 +163,55 @@ pub fn user(pid: Pid) -> Option<u32> {
     users.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// Field 22 of `/proc/PID/stat`.
+/// Field 22 of `/proc/PID/stat`, as the initial time namespace has it.
 fn start_time(pid: Pid) -> io::Result<u64> {
     // Room for more than the fields before it.
     let mut buffer = [0; 512];
     let stat = read_small(&format!("/proc/{}/stat", pid.as_raw_nonzero()), &mut buffer)?;
-    field(stat, 22)
-        .and_then(|text| text.parse().ok())
-        .ok_or(io::ErrorKind::InvalidData.into())
+    start_in(stat)?.ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// The start time that a line of `/proc/PID/stat` has, as the initial time namespace has it.
+fn start_in(stat: &str) -> io::Result<Option<u64>> {
+    let Some(start) = field(stat, 22).and_then(|text| text.parse::<u64>().ok()) else {
+        return Ok(None);
+    };
+    let ticks = i64::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100);
+    let offset = boot_time_offset()?.saturating_mul(ticks);
+    Ok(Some(start.saturating_add_signed(-offset)))
+}
+
+/// The inode of the initial time namespace (`PROC_TIME_INIT_INO` of linux/proc_ns.h).
+const INITIAL_TIME_NAMESPACE: u64 = 0xEFFF_FFFA;
+
+/// By how many seconds the boot-time clock of this time namespace is ahead of the initial one: the
+/// kernel adds it to the start times that it shows here, and a supervise of another time namespace
+/// has recorded other ones.
+fn boot_time_offset() -> io::Result<i64> {
+    static OFFSET: OnceLock<i64> = OnceLock::new();
+    if let Some(offset) = OFFSET.get() {
+        return Ok(*offset);
+    }
+    let inode = retry_on_intr(|| rustix::fs::stat("/proc/self/ns/time")).map(|stat| stat.st_ino);
+    let offset = match inode {
+        // Without time namespaces (before Linux 5.6), or without /proc.
+        Err(rustix::io::Errno::NOENT) | Ok(INITIAL_TIME_NAMESPACE) => 0,
+        Err(errno) => return Err(errno.into()),
+        Ok(_) => {
+            let mut buffer = [0; 256];
+            let text = read_small("/proc/self/timens_offsets", &mut buffer)?;
+            parse_boot_time_offset(text).ok_or(io::ErrorKind::InvalidData)?
+        }
+    };
+    Ok(*OFFSET.get_or_init(|| offset))
+}
+
+/// The seconds in the line `boottime` of `/proc/PID/timens_offsets` (time_namespaces(7)).
+fn parse_boot_time_offset(text: &str) -> Option<i64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("boottime"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The text of a small file of /proc, read at once: it is made anew for every read.
@@ -200,13 +248,36 @@ impl World {
     /// This process's world.
     #[must_use]
     pub fn here() -> Self {
+        Self::read().unwrap_or_default()
+    }
+
+    /// As [`World::here`], and says why where it cannot be told. A part that does not exist (/proc is not
+    /// mounted) is not known, which is no error.
+    ///
+    /// # Errors
+    /// The system failed (`EMFILE`, `ENOMEM`, `EIO` …), or a file has another form than the kernel's.
+    pub fn read() -> io::Result<Self> {
+        let known = |error: io::Error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                Ok(Self::default())
+            } else {
+                Err(error)
+            }
+        };
         let mut buffer = [0; 64];
-        let boot = read_small("/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or_default();
-        let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino());
-        Self {
-            boot: parse_uuid(boot.trim()).unwrap_or_default(),
-            pid_namespace: namespace,
-        }
+        let boot = match read_small("/proc/sys/kernel/random/boot_id", &mut buffer) {
+            Ok(text) => parse_uuid(text.trim()).ok_or(io::ErrorKind::InvalidData)?,
+            Err(error) => return known(error),
+        };
+        let pid_namespace = match retry_on_intr(|| rustix::fs::stat("/proc/self/ns/pid")) {
+            Ok(stat) => stat.st_ino,
+            Err(errno) => return known(errno.into()),
+        };
+        boot_time_offset()?;
+        Ok(Self {
+            boot,
+            pid_namespace,
+        })
     }
 
     /// Whether pids recorded in `other` mean the same processes here. Never so where the world is
@@ -303,5 +374,12 @@ mod tests {
             boot: [1; 16],
             ..World::here()
         }));
+    }
+
+    #[test]
+    fn the_offset_of_a_time_namespace_is_read() {
+        let text = "monotonic      -86400         0\nboottime        604800         5\n";
+        assert_eq!(parse_boot_time_offset(text), Some(604_800));
+        assert_eq!(parse_boot_time_offset("monotonic 0 0\n"), None);
     }
 }

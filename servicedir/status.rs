@@ -243,6 +243,12 @@ pub struct Record {
     /// 130 to 137, behind the lengths of the fixed part and of the texts (124 to 129): the interval in
     /// which the service promised to feed its watchdog, in microseconds; 0 for none.
     pub watchdog: Option<Duration>,
+    /// 138 to 149: when `run` was last started.
+    pub run_started: Option<Tai64n>,
+    /// 150 to 161: when `run` last ended, or could not be started.
+    pub run_ended: Option<Tai64n>,
+    /// 162 to 169: the number of the last line of the journal, written or not; see [`crate::journal`].
+    pub journal: u64,
     /// Behind the fixed part: the reason for FATAL, or the fault in the options.
     pub reason: String,
     /// Behind the reason: what the service says of itself (`STATUS=` of sd_notify).
@@ -253,7 +259,10 @@ pub struct Record {
 pub const VERSION: u8 = 1;
 
 /// Where the fixed part of version 1 ends and the texts begin.
-const FIXED: usize = 138;
+const FIXED: usize = 170;
+
+/// Where it ended before the journal and its two times were added.
+const FIXED_WITHOUT_JOURNAL: usize = 138;
 
 /// Where it ended before `watchdog` was added.
 const FIXED_WITHOUT_WATCHDOG: usize = 130;
@@ -292,7 +301,7 @@ impl Status {
     /// The bytes of the file.
     #[must_use]
     pub fn pack(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(256);
+        let mut bytes = Vec::with_capacity(384);
         bytes.extend(self.stamp.0);
         bytes.extend(pid_number(self.pid).to_le_bytes());
         bytes.push(u8::from(self.paused));
@@ -388,6 +397,9 @@ impl Record {
             bytes.extend(u16::try_from(length).unwrap_or(0).to_le_bytes());
         }
         bytes.extend(microseconds(self.watchdog).to_le_bytes());
+        bytes.extend(self.run_started.unwrap_or_default().0);
+        bytes.extend(self.run_ended.unwrap_or_default().0);
+        bytes.extend(self.journal.to_le_bytes());
         bytes.extend(reason.as_bytes());
         bytes.extend(message.as_bytes());
         bytes.extend(checksum(bytes).to_le_bytes());
@@ -426,12 +438,15 @@ impl Record {
             failed_starts: fields.u32()?,
             start_retries: Some(fields.u32()?).filter(|retries| *retries != u32::MAX),
             total_starts: fields.u64()?,
-            next_start: Some(Tai64n(fields.take()?)).filter(|stamp| *stamp != Tai64n::default()),
+            next_start: fields.stamp()?,
             commands: fields.u32()?,
             group: fields.pid()?,
             state_stamp: Tai64n(fields.take()?),
             supervise: fields.pid()?,
             watchdog: None,
+            run_started: None,
+            run_ended: None,
+            journal: 0,
             reason: String::new(),
             message: String::new(),
         };
@@ -440,6 +455,11 @@ impl Record {
             record.watchdog = Some(fields.u64()?)
                 .filter(|interval| *interval != 0)
                 .map(Duration::from_micros);
+        }
+        if usize::from(texts) > FIXED_WITHOUT_JOURNAL {
+            record.run_started = fields.stamp()?;
+            record.run_ended = fields.stamp()?;
+            record.journal = fields.u64()?;
         }
         let mut texts = Fields(content.get(usize::from(texts)..)?);
         record.reason = texts.text(reason)?;
@@ -491,6 +511,11 @@ impl<'a> Fields<'a> {
 
     fn pid(&mut self) -> Option<Option<Pid>> {
         i32::try_from(self.u32()?).ok().map(Pid::from_raw)
+    }
+
+    fn stamp(&mut self) -> Option<Option<Tai64n>> {
+        let stamp = Tai64n(self.take()?);
+        Some(Some(stamp).filter(|stamp| *stamp != Tai64n::default()))
     }
 
     fn text(&mut self, length: u16) -> Option<String> {

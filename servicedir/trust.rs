@@ -28,6 +28,8 @@ pub enum Refused {
     Failed(Errno),
     /// It is a symbolic link, where none is followed.
     Link,
+    /// It has another hard link, where a file must have one name.
+    SecondName,
     /// It is not a regular file.
     NotFile,
     /// It is not a FIFO.
@@ -52,7 +54,12 @@ impl Refused {
     pub fn errno(self) -> Option<Errno> {
         match self {
             Self::Failed(errno) => Some(errno),
-            Self::Link | Self::NotFile | Self::NotFifo | Self::Long(_) | Self::Owner(_) => None,
+            Self::Link
+            | Self::SecondName
+            | Self::NotFile
+            | Self::NotFifo
+            | Self::Long(_)
+            | Self::Owner(_) => None,
         }
     }
 
@@ -82,6 +89,7 @@ impl fmt::Display for Refused {
         match self {
             Self::Failed(errno) => Why::from(*errno).fmt(out),
             Self::Link => out.write_str("a symbolic link, which is not followed here"),
+            Self::SecondName => out.write_str("it has another hard link"),
             Self::NotFile => out.write_str("not a regular file"),
             Self::NotFifo => out.write_str("not a FIFO"),
             Self::Long(limit) => write!(out, "longer than {limit} bytes"),
@@ -134,6 +142,23 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Refused> {
 /// See [`Refused`].
 pub fn read_at(folder: impl AsFd, name: impl Arg, limit: usize) -> Result<Vec<u8>, Refused> {
     let (file, _) = open_file(folder, name, OFlags::empty())?;
+    read_open(&file, limit)
+}
+
+/// Reads a file that only root or this process's user can have written: no link is followed, and a file
+/// that has a second name, by which it may belong to another service, does not count.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn read_own_at(folder: impl AsFd, name: impl Arg, limit: usize) -> Result<Vec<u8>, Refused> {
+    let (file, stat) = open_file(folder, name, OFlags::NOFOLLOW)?;
+    let trusted = [0, rustix::process::geteuid().as_raw()];
+    if !trusted.contains(&stat.st_uid) {
+        return Err(Refused::Owner(stat.st_uid));
+    }
+    if stat.st_nlink > 1 {
+        return Err(Refused::SecondName);
+    }
     read_open(&file, limit)
 }
 

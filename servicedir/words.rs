@@ -213,6 +213,9 @@ mod tests {
             state_stamp: Tai64n::default(),
             supervise: None,
             watchdog: None,
+            run_started: None,
+            run_ended: None,
+            journal: 0,
             reason: String::new(),
             message: String::new(),
         };

@@ -56,8 +56,8 @@ pub(crate) enum Event {
     Command(Option<Control>),
     /// TERM or INT came to supervise itself: down and exit.
     Terminate,
-    /// The answer to [`Action::ReadOptions`]; the fault in words.
-    Options(Result<Box<Options>, String>),
+    /// The answer to [`Action::ReadOptions`].
+    Options(Result<Box<Options>, Unread>),
     /// The answer to [`Action::Spawn`].
     Spawned(Job, Identity),
     /// The other answer: the program is not there (`None`), or could not be started.
@@ -68,10 +68,21 @@ pub(crate) enum Event {
     Refused { why: String, errno: i32 },
     /// A process has ended. It may still be a zombie, so that its pid and group are still its own.
     Ended(Pid, End),
+    /// No process is left of the group that [`Action::AwaitGroup`] named.
+    GroupEmpty,
     /// The service told something of itself.
     Notice(Notice),
     /// The [`deadline`](super::machine::Machine::deadline) has passed.
     Passed,
+}
+
+/// Why the options could not be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Unread {
+    /// A file is wrong, in words.
+    Fault(String),
+    /// The system failed, which says nothing about the files: why, in words, and the errno.
+    Passing(String, i32),
 }
 
 /// What a service tells of itself, by the readiness descriptor or by sd_notify(3).
@@ -114,6 +125,9 @@ pub(crate) enum Action {
         signal: Signal,
         group: bool,
     },
+    /// Watch what is left of the process group of a run that has ended, and that this was the leader
+    /// of or a member of; answered by [`Event::GroupEmpty`] when it is empty.
+    AwaitGroup(Pid),
     /// Say a warning.
     Warn(Message),
     /// Exit; what still runs is left alone.

@@ -1,7 +1,7 @@
 //! The loop around the supervisor: descriptors to events.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -14,7 +14,7 @@ use crate::event::{Event, Notice};
 use crate::message::Message;
 use crate::processes::adopted::Adopted;
 use crate::processes::children;
-use crate::readiness::source::Readiness;
+use crate::processes::group::Group;
 use crate::signals::Signals;
 use crate::supervisor::Supervisor;
 
@@ -24,6 +24,9 @@ const NOTICES_PER_TURN: usize = 32;
 /// Notices read once the service has ended: all that were sent before that, since no socket's queue
 /// is configured to be longer.
 const LAST_NOTICES: usize = 1024;
+
+/// When a call is tried again that the system refused for a reason that passes.
+const REFUSED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs until the machine leaves.
 ///
@@ -36,23 +39,29 @@ pub(crate) fn run(supervisor: &mut Supervisor, signals: &Signals) -> Result<(), 
         // The service runs by now, and goes on being supervised.
         crate::message::REPORTER.warning(failure);
     }
+    let mut again = None;
     while !supervisor.leaving {
-        let seen =
-            wait(supervisor, signals).map_err(|errno| Message::NoPoll(errno.into()).fatal())?;
-        turn(supervisor, signals, seen);
+        let seen = wait(supervisor, signals, again)
+            .map_err(|errno| Message::NoPoll(errno.into()).fatal())?;
+        again = turn(supervisor, signals, seen);
     }
+    supervisor.readiness.close(&mut supervisor.closers);
     Ok(())
 }
 
 /// One turn, always in this order. Signals are drained before children are reaped: the reverse
 /// order loses a child that ends in between. All events are handled before the status is written once.
-fn turn(supervisor: &mut Supervisor, signals: &Signals, seen: Seen) {
+///
+/// Returns when a call is due again that the system refused.
+fn turn(supervisor: &mut Supervisor, signals: &Signals, seen: Seen) -> Option<Instant> {
     // Who sent a barrier waits until its descriptor is closed, which is after the status was written.
     let mut barriers = Vec::new();
     let watched = supervisor.adopted.as_ref().map(Adopted::pid);
     let _ended = signals.children.drain();
-    reap(supervisor, &mut barriers);
+    let reaped = reap(supervisor, &mut barriers);
     read_outcome(supervisor);
+    watch_group(supervisor, seen.group);
+    supervisor.send_unsent();
     // What was seen is not of a process that has been named since.
     let same = watched == supervisor.adopted.as_ref().map(Adopted::pid);
     let seen_adopted = if same {
@@ -75,16 +84,19 @@ fn turn(supervisor: &mut Supervisor, signals: &Signals, seen: Seen) {
         supervisor.handle(Event::Passed);
     }
     if supervisor.machine.process().0 != Phase::Run {
-        supervisor.readiness = Readiness::None;
+        supervisor.readiness.close(&mut supervisor.closers);
     }
     supervisor.publish();
     drop(barriers);
+    let is_open = supervisor.files.is_ok_open() || supervisor.files.open_ok().is_ok();
+    let done = reaped.is_ok() && is_open && supervisor.unsent.is_empty();
+    (!done).then(|| Instant::now() + REFUSED_AGAIN)
 }
 
 /// Reaps all children that have ended, each after its end has been acted on, since a pid and a
 /// group are a process's own only as long as it is there.
-fn reap(supervisor: &mut Supervisor, barriers: &mut Vec<OwnedFd>) {
-    while let Some((pid, end)) = children::next_ended() {
+fn reap(supervisor: &mut Supervisor, barriers: &mut Vec<OwnedFd>) -> rustix::io::Result<()> {
+    while let Some((pid, end)) = children::next_ended()? {
         let process = supervisor.machine.process().1;
         if process.is_some_and(|process| process.pid == pid) {
             // What it reported comes before its end: a run that could not become `./run` has not
@@ -92,8 +104,21 @@ fn reap(supervisor: &mut Supervisor, barriers: &mut Vec<OwnedFd>) {
             read_outcome(supervisor);
             read_notices(supervisor, LAST_NOTICES, barriers);
         }
+        supervisor.closers.ended(pid);
         supervisor.handle(Event::Ended(pid, end));
         children::reap(pid);
+    }
+    Ok(())
+}
+
+/// Looks whether the group of a run that ended while it was stopped is empty.
+fn watch_group(supervisor: &mut Supervisor, seen: PollFlags) {
+    let Some(rest) = &mut supervisor.group else {
+        return;
+    };
+    if rest.group.is_empty(!seen.is_empty(), Instant::now()) {
+        supervisor.group = None;
+        supervisor.handle(Event::GroupEmpty);
     }
 }
 
@@ -134,7 +159,7 @@ fn read_notices(supervisor: &mut Supervisor, limit: usize, barriers: &mut Vec<Ow
         let (Phase::Run, Some(process)) = supervisor.machine.process() else {
             return;
         };
-        let Some(received) = supervisor.readiness.read(process) else {
+        let Some(received) = supervisor.readiness.read(process, &mut supervisor.closers) else {
             return;
         };
         if let Some(main) = received.main.filter(|main| *main != process)
@@ -156,13 +181,24 @@ fn read_control(supervisor: &mut Supervisor) {
         return;
     };
     for byte in bytes.iter().take(count) {
-        supervisor.handle(Event::Command(Control::from_byte(*byte)));
+        let command = Control::from_byte(*byte);
+        if supervisor.is_runsv && command == Some(Control::Exit) {
+            supervisor.handle(Event::Terminate);
+        }
+        supervisor.handle(Event::Command(command));
     }
 }
 
 /// Sleeps until a descriptor is ready or a deadline has come.
-fn wait(supervisor: &Supervisor, signals: &Signals) -> rustix::io::Result<Seen> {
+fn wait(
+    supervisor: &Supervisor,
+    signals: &Signals,
+    again: Option<Instant>,
+) -> rustix::io::Result<Seen> {
+    let group = supervisor.group.as_ref().map(|rest| &rest.group);
     let deadlines = [
+        again,
+        group.and_then(Group::deadline),
         supervisor.machine.deadline(),
         supervisor.published.deadline(),
         supervisor.adopted.as_ref().and_then(Adopted::deadline),
@@ -182,12 +218,17 @@ fn wait(supervisor: &Supervisor, signals: &Signals) -> rustix::io::Result<Seen> 
         PollFd::new(&signals.terminate, PollFlags::IN),
         PollFd::new(&supervisor.files.control, PollFlags::IN),
         optional(held, PollFlags::IN, idle),
-        optional(supervisor.readiness.descriptor(), PollFlags::IN, idle),
+        optional(
+            supervisor.readiness.descriptor(&supervisor.closers),
+            PollFlags::IN,
+            idle,
+        ),
         optional(
             adopted.map(AsFd::as_fd),
             adopted.map_or(PollFlags::empty(), Adopted::interest),
             idle,
         ),
+        optional(group.and_then(Group::member), PollFlags::IN, idle),
     ];
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) => {}
@@ -195,8 +236,9 @@ fn wait(supervisor: &Supervisor, signals: &Signals) -> rustix::io::Result<Seen> 
         Err(Errno::INTR) => return Ok(Seen::default()),
         Err(errno) => return Err(errno),
     }
-    let [_, _, control, _, readiness, adopted] = fds.map(|fd| fd.revents());
+    let [_, _, control, _, readiness, adopted, group] = fds.map(|fd| fd.revents());
     Ok(Seen {
+        group,
         control,
         readiness,
         adopted,
@@ -217,6 +259,7 @@ struct Seen {
     control: PollFlags,
     readiness: PollFlags,
     adopted: PollFlags,
+    group: PollFlags,
 }
 
 impl Default for Seen {
@@ -225,6 +268,7 @@ impl Default for Seen {
             control: PollFlags::empty(),
             readiness: PollFlags::empty(),
             adopted: PollFlags::empty(),
+            group: PollFlags::empty(),
         }
     }
 }

@@ -22,6 +22,7 @@ mod check;
 mod failed_start;
 mod finish;
 mod health;
+mod journal;
 mod notice;
 mod record;
 mod resume;
@@ -42,11 +43,12 @@ use servicedir::control::Control;
 use servicedir::options::Options;
 use servicedir::process::{Identity, World};
 use servicedir::signal::Signal;
-use servicedir::status::{End, Want};
+use servicedir::status::{self, End, Want};
 use servicedir::tai64n::Tai64n;
 
 use crate::event::{Action, Event, Job, Moment, Purpose};
 use finish::{Finish, Next};
+use journal::Journal;
 use run::{Run, Then};
 
 /// One service, as its supervise knows it.
@@ -64,9 +66,12 @@ pub(crate) struct Machine {
     exiting: bool,
     /// The machine has asked to leave, because it was told to exit.
     left: bool,
+    /// As what the next start after a back-off counts: the last one failed before its options were read.
+    retry: Asked,
     /// The control scripts that run, and what their ends decide.
     scripts: Vec<(Pid, Purpose)>,
     history: History,
+    journal: Journal,
     actions: VecDeque<Action>,
 }
 
@@ -80,6 +85,8 @@ struct History {
     last_start: Option<Instant>,
     last_end: Option<End>,
     group: Option<Pid>,
+    run_started: Option<Tai64n>,
+    run_ended: Option<Tai64n>,
     /// Why it is FATAL.
     reason: String,
     /// Why the last start could not become `./run`; it stands until one does.
@@ -135,6 +142,7 @@ impl Machine {
             want: Want::Down,
             exiting: false,
             left: false,
+            retry: Asked::Automatically,
             scripts: Vec::new(),
             history: History {
                 world,
@@ -144,6 +152,8 @@ impl Machine {
                 last_start: None,
                 last_end: None,
                 group: None,
+                run_started: None,
+                run_ended: None,
                 reason: String::new(),
                 refusal: String::new(),
                 message: String::new(),
@@ -152,6 +162,7 @@ impl Machine {
                 state_stamp: now.label,
                 ready_stamp: Tai64n::default(),
             },
+            journal: Journal::new(),
             actions: VecDeque::with_capacity(8),
         }
     }
@@ -171,15 +182,21 @@ impl Machine {
     pub(crate) fn step(&mut self, event: Event, now: Moment) {
         let shown = self.shown_state();
         match event {
-            Event::Begin { down: true } => {}
-            Event::Begin { down: false } => self.start(Asked::AtBegin, now),
+            Event::Begin { down } => {
+                self.note_supervise(status::State::Stopped, None, now);
+                if !down {
+                    self.start(Asked::AtBegin, now);
+                }
+            }
             Event::Command(command) => {
                 self.history.commands = self.history.commands.wrapping_add(1);
                 if let Some(command) = command {
+                    self.note_command(command.byte(), now);
                     self.command(command, now);
                 }
             }
             Event::Terminate => {
+                self.note_terminate(now);
                 self.exiting = true;
                 self.down(now);
             }
@@ -189,6 +206,7 @@ impl Machine {
             Event::Executed => self.executed(),
             Event::Refused { why, errno } => self.refused(why, errno),
             Event::Ended(pid, end) => self.ended(pid, end, now),
+            Event::GroupEmpty => self.group_empty(now),
             Event::Notice(notice) => self.notice(notice, now),
             Event::Passed => self.passed(now),
         }
@@ -196,6 +214,7 @@ impl Machine {
         if self.shown_state() != shown {
             self.history.state_stamp = now.label;
         }
+        self.note_changes(now);
     }
 
     /// When [`Event::Passed`] is due.
@@ -203,7 +222,7 @@ impl Machine {
         match &self.state {
             State::Stopped | State::Loading(_) | State::Preparing { .. } | State::Fatal => None,
             State::Run(run) => run.deadline(&self.options),
-            State::Finish(finish) => finish.kill_at,
+            State::Finish(finish) => finish.kill_at.or(finish.retry_at),
             State::Backoff { until, .. } => Some(*until),
             State::Exited { again } => *again,
         }
@@ -216,7 +235,10 @@ impl Machine {
             Control::Down => self.down(now),
             Control::Restart => self.restart(now),
             Control::Exit => self.exiting = true,
-            Control::Detach => self.actions.push_back(Action::Leave),
+            Control::Detach => {
+                self.note_leave(now);
+                self.actions.push_back(Action::Leave);
+            }
             Control::Signal(signal) => self.signal(command, signal, now),
         }
     }
@@ -303,10 +325,11 @@ impl Machine {
             | State::Fatal => None,
         };
         if let Some(to) = kill_only.filter(|_| signal == Signal::KILL) {
+            // Its children too: they would go on beside the next run.
             self.actions.push_back(Action::Signal {
                 to,
                 signal,
-                group: false,
+                group: true,
             });
         }
     }
@@ -332,7 +355,10 @@ impl Machine {
     fn not_spawned(&mut self, job: Job, errno: Option<i32>, now: Moment) {
         match job {
             Job::Run => self.run_not_spawned(errno.unwrap_or(libc::ENOENT), now),
-            Job::Finish { .. } => self.finish_over(None, now),
+            Job::Finish { .. } => match errno {
+                Some(errno) => self.finish_postponed(errno, now),
+                None => self.finish_over(None, now),
+            },
             Job::Check => self.check_not_spawned(errno, now),
             Job::Script { purpose, .. } => self.script_over(purpose, false, now),
         }
@@ -341,8 +367,11 @@ impl Machine {
     fn ended(&mut self, pid: Pid, end: End, now: Moment) {
         // The end and `startsecs` may come in one turn: then it did last so long.
         self.run_settle(now);
+        self.note_changes(now);
         match &self.state {
-            State::Run(run) if run.process.pid == pid => return self.run_ended(end, now),
+            State::Run(run) if run.process.pid == pid && run.ended.is_none() => {
+                return self.run_ended(end, now);
+            }
             State::Run(run) if run.check_runs(pid) => return self.check_ended(end, now),
             State::Finish(finish) if finish.is(pid) => return self.finish_over(Some(end), now),
             State::Preparing { script, .. } if *script == Some(pid) => {
@@ -379,9 +408,11 @@ impl Machine {
             State::Finish(finish) if finish.kill_at.is_some_and(|at| at <= now.clock) => {
                 self.finish_passed()
             }
-            State::Backoff { until, .. } | State::Exited { again: Some(until) }
-                if *until <= now.clock =>
-            {
+            State::Finish(finish) if finish.retry_at.is_some_and(|at| at <= now.clock) => {
+                self.spawn_finish();
+            }
+            State::Backoff { until, .. } if *until <= now.clock => self.start(self.retry, now),
+            State::Exited { again: Some(until) } if *until <= now.clock => {
                 self.start(Asked::Automatically, now);
             }
             State::Stopped
@@ -400,6 +431,8 @@ impl Machine {
         if self.exiting && !self.left && self.is_idle() {
             self.left = true;
             self.want = Want::Down;
+            self.note_changes(now);
+            self.note_leave(now);
             self.actions.push_back(Action::Leave);
         }
     }

@@ -12,6 +12,7 @@ mod entry;
 mod event;
 mod event_loop;
 mod files;
+mod launcher;
 mod machine;
 mod message;
 mod processes;
@@ -29,10 +30,12 @@ use servicedir::layout::{DOWN, ERRLOG, LOG, Layout};
 use servicedir::process::World;
 use servicedir::report::{Failure, exit, print_help, print_version};
 
-use child::launcher::Launcher;
+use child::closer::Closers;
 use event::Event;
+use files::journal::JournalFile;
 use files::published::Published;
 use files::state_dir::StateDir;
+use launcher::Launcher;
 use machine::Machine;
 use message::{Message, REPORTER};
 use readiness::source::Readiness;
@@ -82,20 +85,26 @@ fn run() -> Result<u8, Failure> {
     };
     let (files, launcher) = enter(dir)?;
     let signals =
-        signals::catch_signals().map_err(|error| Message::NoSignals(error.into()).fatal())?;
-    let world = World::here();
-    let found = take_over::left_behind(&files, &world)?;
+        signals::Signals::catch().map_err(|error| Message::NoSignals(error.into()).fatal())?;
+    let world = World::read().map_err(|error| Message::NoWorld(error.into()).fatal())?;
+    let found = take_over::left_behind(&files, &launcher.shown, &world)?;
     let mut supervisor = Supervisor {
         machine: Machine::new(world, rustix::process::getpid(), now()),
         files,
         published: Published::default(),
+        journal: JournalFile::default(),
         launcher,
         adopted: None,
+        group: None,
         readiness: Readiness::None,
+        closers: Closers::default(),
         held: None,
+        unsent: Vec::new(),
         leaving: false,
+        is_runsv: is_runsv(),
         _log_pipes: log_pipes(),
     };
+    go_on_numbering(&mut supervisor);
     match found {
         Some((status, record)) => take_over::resume(&mut supervisor, &status, &record)?,
         None => {
@@ -105,6 +114,15 @@ fn run() -> Result<u8, Failure> {
     }
     event_loop::run(&mut supervisor, &signals)?;
     Ok(exit::DONE)
+}
+
+/// Whether the program was called by the name of runit's `runsv`, by `runsv` itself or `runsvdir`.
+#[inline(never)]
+fn is_runsv() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name)
+        .file_name()
+        .is_some_and(|name| name == "runsv")
 }
 
 /// The one argument; `None` if the answer was printed.
@@ -124,6 +142,16 @@ fn arguments() -> Result<Option<PathBuf>, Failure> {
     dir.filter(|dir| !dir.as_os_str().is_empty())
         .map(Some)
         .ok_or_else(|| Failure::usage("expected one service directory; see --help"))
+}
+
+/// The journal's numbers go on where the last supervise of the service stopped.
+#[inline(never)]
+fn go_on_numbering(supervisor: &mut Supervisor) {
+    let (journal, last) = JournalFile::find_end(&supervisor.files);
+    supervisor.journal = journal;
+    if let Some(last) = last {
+        supervisor.machine.journal_ends(last.number, last.state);
+    }
 }
 
 /// Enters the service directory, and takes its lock.

@@ -33,6 +33,8 @@ pub(crate) enum Message {
     },
     /// Another supervise is there.
     LockHeld { path: PathBuf, holder: Option<Pid> },
+    /// The boot or the namespaces cannot be told.
+    NoWorld(Why),
     /// A process that the status record names may be there, and cannot be watched.
     NotAdopted { pid: Pid, why: Why },
     /// No signal could be caught.
@@ -62,6 +64,8 @@ pub(crate) enum Message {
     Unhealthy { failures: u32, last: End },
     /// `finishsecs` have passed.
     FinishKilled,
+    /// The system refused to start `finish` again and again.
+    FinishSkipped(Why),
 
     // Warnings: the system.
     /// A program beside the service was not forked.
@@ -74,10 +78,17 @@ pub(crate) enum Message {
     NoNotifySocket(Why),
     /// The notify socket of an adopted service has no listener.
     NotifySocketLost(Why),
+    /// Lines of the journal could not be written.
+    JournalUnwritten { why: String },
     /// The status could not be written.
     StatusUnwritten(Why),
     /// The state directory was removed.
     StateRecreated,
+
+    /// The status names a process that is not this service's.
+    NotOurs(Pid),
+    /// A file of the state directory is not believed.
+    NotBelieved { path: PathBuf, why: String },
 
     // Information.
     /// The recorded process ended before this supervise started.
@@ -114,6 +125,9 @@ impl Display for Message {
                     pid.as_raw_nonzero()
                 )
             }
+            Self::NoWorld(why) => {
+                write!(out, "unable to identify this boot and pid namespace: {why}")
+            }
             Self::NoSignals(why) => write!(out, "unable to catch signals: {why}"),
             Self::NoPoll(why) => write!(out, "unable to poll: {why}"),
             Self::OptionsRefused { fault } => write!(out, "{fault}; the service is not started"),
@@ -137,6 +151,7 @@ impl Display for Message {
                 )
             }
             Self::FinishKilled => out.write_str("finish takes longer than finishsecs: killed"),
+            Self::FinishSkipped(why) => write!(out, "finish was not run: {why}"),
             Self::NoFork(why) => write!(out, "unable to fork: {why}"),
             Self::NotExecuted { path, why } => {
                 write!(out, "unable to start {}: {why}", path.display())
@@ -147,6 +162,7 @@ impl Display for Message {
                 out,
                 "unable to bind the notify socket again: {why}; the notifications of the service are lost"
             ),
+            Self::JournalUnwritten { why } => write!(out, "unable to write the journal: {why}"),
             Self::StatusUnwritten(why) => {
                 write!(
                     out,
@@ -155,6 +171,14 @@ impl Display for Message {
             }
             Self::StateRecreated => {
                 out.write_str("the state directory was removed; it is created again")
+            }
+            Self::NotOurs(pid) => write!(
+                out,
+                "the status names process {}, which is not of this service; it is left alone",
+                pid.as_raw_nonzero()
+            ),
+            Self::NotBelieved { path, why } => {
+                write!(out, "ignoring {}: {why}", path.display())
             }
             Self::EndedUnwatched(pid) => write!(
                 out,
@@ -230,7 +254,8 @@ mod tests {
                 path: "DIR/supervise/lock".into(),
                 holder: Some(pid),
             },
-            Some(Message::LockHeld { .. }) => Message::NotAdopted { pid, why },
+            Some(Message::LockHeld { .. }) => Message::NoWorld(why),
+            Some(Message::NoWorld(_)) => Message::NotAdopted { pid, why },
             Some(Message::NotAdopted { .. }) => Message::NoSignals(why),
             Some(Message::NoSignals(_)) => Message::NoPoll(why),
             Some(Message::NoPoll(_)) => Message::OptionsRefused { fault: fault() },
@@ -254,7 +279,8 @@ mod tests {
                 last: End::Unknown,
             },
             Some(Message::Unhealthy { .. }) => Message::FinishKilled,
-            Some(Message::FinishKilled) => Message::NoFork(why),
+            Some(Message::FinishKilled) => Message::FinishSkipped(why),
+            Some(Message::FinishSkipped(_)) => Message::NoFork(why),
             Some(Message::NoFork(_)) => Message::NotExecuted {
                 path: "DIR/finish".into(),
                 why: text("why"),
@@ -265,9 +291,15 @@ mod tests {
             },
             Some(Message::NotSignalled { .. }) => Message::NoNotifySocket(why),
             Some(Message::NoNotifySocket(_)) => Message::NotifySocketLost(why),
-            Some(Message::NotifySocketLost(_)) => Message::StatusUnwritten(why),
+            Some(Message::NotifySocketLost(_)) => Message::JournalUnwritten { why: text("why") },
+            Some(Message::JournalUnwritten { .. }) => Message::StatusUnwritten(why),
             Some(Message::StatusUnwritten(_)) => Message::StateRecreated,
-            Some(Message::StateRecreated) => Message::EndedUnwatched(pid),
+            Some(Message::StateRecreated) => Message::NotOurs(pid),
+            Some(Message::NotOurs(_)) => Message::NotBelieved {
+                path: status.into(),
+                why: text("why"),
+            },
+            Some(Message::NotBelieved { .. }) => Message::EndedUnwatched(pid),
             Some(Message::EndedUnwatched(_)) => return None,
         })
     }

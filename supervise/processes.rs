@@ -2,3 +2,4 @@
 
 pub(crate) mod adopted;
 pub(crate) mod children;
+pub(crate) mod group;

@@ -13,15 +13,18 @@ use servicedir::report::Why;
 use servicedir::signal::Signal;
 use servicedir::tai64n::Tai64n;
 
+use crate::child::closer::Closers;
 use crate::child::go_ahead::Held;
-use crate::child::launcher::Launcher;
-use crate::event::{Action, Event, Job, Moment};
+use crate::event::{Action, Event, Job, Moment, Unread};
+use crate::files::journal::JournalFile;
 use crate::files::published::Published;
 use crate::files::state_dir::StateDir;
+use crate::launcher::Launcher;
 use crate::machine::Machine;
 use crate::message::{Message, inform, warn};
 use crate::processes::adopted::Adopted;
 use crate::processes::children;
+use crate::processes::group::Group;
 use crate::readiness::source::Readiness;
 
 /// All that one supervise has.
@@ -30,15 +33,39 @@ pub(crate) struct Supervisor {
     pub(crate) machine: Machine,
     pub(crate) files: StateDir,
     pub(crate) published: Published,
+    pub(crate) journal: JournalFile,
     pub(crate) launcher: Launcher,
     /// The process that another supervise started, or that the service named as its main one.
     pub(crate) adopted: Option<Adopted>,
+    /// What is left of the group of a run that is being stopped.
+    pub(crate) group: Option<Rest>,
     pub(crate) readiness: Readiness,
+    pub(crate) closers: Closers,
     /// The run that was forked and has not become `./run` yet.
     pub(crate) held: Option<Held>,
+    /// The signals that the system refused to send for a reason that passes.
+    pub(crate) unsent: Vec<Unsent>,
     pub(crate) leaving: bool,
+    /// It was called by the name of runit's `runsv`, where `x` stops the service too.
+    pub(crate) is_runsv: bool,
     /// See [`crate::log_pipes`]; kept open only.
     pub(crate) _log_pipes: Vec<OwnedFd>,
+}
+
+/// The rest of a run's group.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    /// The run that has ended, by which the machine names it.
+    run: Pid,
+    pub(crate) group: Group,
+}
+
+/// A signal to a process, or to its group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsent {
+    to: Pid,
+    signal: Signal,
+    group: bool,
 }
 
 /// This moment on both clocks.
@@ -73,11 +100,10 @@ impl Supervisor {
                 // Only now: there is never a run that the status does not know.
                 self.published.retry_now();
                 self.publish();
-                if let Some(held) = &mut self.held {
-                    held.release();
-                }
+                return self.release();
             }
-            Action::Signal { to, signal, group } => self.send(to, signal, group),
+            Action::Signal { to, signal, group } => self.send(Unsent { to, signal, group }),
+            Action::AwaitGroup(run) => return self.await_group(run),
             Action::Warn(message) => self.warn(&message),
             Action::Leave => {
                 // The status of this turn is the last one: the next supervise goes by it.
@@ -88,14 +114,33 @@ impl Supervisor {
         None
     }
 
-    /// Writes the files that tell the machine's state, where they changed.
+    /// Gives the go-ahead. A run that cannot get it must not wait for it: it ends, as a failed start.
+    fn release(&mut self) -> Option<Event> {
+        let why = Why::from(self.held.as_mut()?.release().err()?);
+        self.held = None;
+        Some(Event::Refused {
+            why: format!("unable to release run: {why}"),
+            errno: why.0,
+        })
+    }
+
+    /// Writes the files that tell the machine's state, where they changed. The lines of the journal
+    /// come first: what a status shows is in the journal by then.
     pub(crate) fn publish(&mut self) {
-        self.published.publish(
-            &mut self.files,
-            &self.machine.status(),
-            &self.machine.stat(),
-            &self.launcher.shown,
-        );
+        let lines = self.machine.take_journal();
+        let shown = &self.launcher.shown;
+        let outcome = self.journal.append(&self.files, &lines);
+        let (status, stat) = (self.machine.status(), self.machine.stat());
+        self.published
+            .publish(&mut self.files, &status, &stat, shown);
+        // A state directory that was removed is there again by now.
+        let outcome = match outcome {
+            Err(error) if error.is_no_directory() => self.journal.append(&self.files, &lines),
+            other => other,
+        };
+        if !lines.is_empty() {
+            self.journal.report(outcome, shown);
+        }
     }
 
     pub(crate) fn warn(&self, message: &Message) {
@@ -114,6 +159,7 @@ impl Supervisor {
                 .run(options, &self.files)
                 .map(|(pid, held, readiness)| {
                     self.held = Some(held);
+                    self.readiness.close(&mut self.closers);
                     self.readiness = readiness;
                     self.adopted = None;
                     Some(pid)
@@ -149,25 +195,72 @@ impl Supervisor {
         }
     }
 
-    /// A process that has ended meanwhile is not an error: its end is the next event.
-    fn send(&self, to: Pid, signal: Signal, group: bool) {
-        let sent = match &self.adopted {
-            Some(adopted) if adopted.pid() == to => adopted.signal(signal, group),
-            Some(_) | None => children::kill_child(to, signal, group),
+    /// The leader is a child that was not reaped yet, or was adopted. Otherwise its pid may be another
+    /// process's, and the stop is over.
+    fn await_group(&mut self, run: Pid) -> Option<Event> {
+        let found = match &self.adopted {
+            Some(adopted) if adopted.pid() == run => adopted.group(),
+            Some(_) | None => children::descriptor(run).map(|leader| (run, leader)),
+        };
+        let Some((number, leader)) = found else {
+            return Some(Event::GroupEmpty);
+        };
+        let group = Group::new(number, leader, Instant::now());
+        self.group = Some(Rest { run, group });
+        None
+    }
+
+    /// Sends a signal now, or as soon as the system does not refuse it.
+    fn send(&mut self, signal: Unsent) {
+        if !self.unsent.is_empty() || !self.try_send(signal) {
+            self.unsent.push(signal);
+        }
+    }
+
+    /// Tries the signals again that the system refused, in their order.
+    pub(crate) fn send_unsent(&mut self) {
+        let mut waiting = std::mem::take(&mut self.unsent).into_iter();
+        for signal in waiting.by_ref() {
+            if !self.try_send(signal) {
+                self.unsent.push(signal);
+                break;
+            }
+        }
+        self.unsent.extend(waiting);
+    }
+
+    /// Whether the matter is settled: a process that has ended meanwhile is not an error, since its end
+    /// is the next event.
+    fn try_send(&self, Unsent { to, signal, group }: Unsent) -> bool {
+        let sent = match (&self.group, &self.adopted) {
+            (Some(rest), _) if group && rest.run == to => rest.group.signal(signal),
+            (_, Some(adopted)) if adopted.pid() == to => adopted.signal(signal, group),
+            (_, _) => children::kill_child(to, signal, group),
         };
         match sent {
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(errno) => self.warn(&Message::NotSignalled {
-                signal,
-                why: errno.into(),
-            }),
+            Ok(()) | Err(Errno::SRCH) => true,
+            Err(errno @ (Errno::PERM | Errno::INVAL)) => {
+                self.warn(&Message::NotSignalled {
+                    signal,
+                    why: errno.into(),
+                });
+                true
+            }
+            Err(_) => false,
         }
     }
 }
 
-/// The options of the service in the working directory; a fault in words.
-pub(crate) fn read_options() -> Result<Box<options::Options>, String> {
-    options::read(Path::new("."))
-        .map(Box::new)
-        .map_err(|fault| fault.to_string())
+/// The options of the service in the working directory.
+pub(crate) fn read_options() -> Result<Box<options::Options>, Unread> {
+    loop {
+        match options::read(Path::new(".")) {
+            Ok(options) => return Ok(Box::new(options)),
+            Err(fault) => match fault.errno.filter(|_| fault.passing) {
+                Some(libc::EINTR) => {}
+                Some(errno) => return Err(Unread::Passing(fault.to_string(), errno)),
+                None => return Err(Unread::Fault(fault.to_string())),
+            },
+        }
+    }
 }

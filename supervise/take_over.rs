@@ -1,12 +1,15 @@
 //! Going on where another supervise of this service was killed, or detached itself.
 
+use std::path::Path;
+
 use rustix::io::Errno;
 use servicedir::layout::STATUS;
-use servicedir::process::{Identity, World};
+use servicedir::options::{Options, Ready};
+use servicedir::process::{Identity, Place, World};
 use servicedir::report::Failure;
-use servicedir::status::{End, Record, State, Status};
+use servicedir::status::{End, Phase, Record, State, Status};
 
-use crate::event::{Event, Notice};
+use crate::event::{Event, Notice, Unread};
 use crate::files::state_dir::StateDir;
 use crate::message::Message;
 use crate::processes::adopted::Adopted;
@@ -20,9 +23,10 @@ use crate::supervisor::{Supervisor, now, read_options};
 #[inline(never)]
 pub(crate) fn left_behind(
     files: &StateDir,
+    shown: &Path,
     world: &World,
 ) -> Result<Option<(Status, Record)>, Failure> {
-    let found = files.read(STATUS)?.and_then(|bytes| {
+    let found = files.read(STATUS, shown)?.and_then(|bytes| {
         let status = Status::unpack(&bytes).ok()?;
         let record = status.record.clone()?;
         // After a reboot, or in another pid namespace, its pids mean nothing here.
@@ -53,10 +57,17 @@ pub(crate) fn resume(
             .checked_sub(status.stamp.age(moment.label))
             .unwrap_or(moment.clock),
     };
-    supervisor.adopted = process.map(adopt).transpose()?.flatten();
+    let options = read_options();
+    if let Some(process) = process {
+        supervisor.adopted = adopt(process)?;
+        if supervisor.adopted.is_some() && !is_ours(process, status, record, options.as_deref()) {
+            supervisor.warn(&Message::NotOurs(process.pid));
+            supervisor.adopted = None;
+        }
+    }
     supervisor
         .machine
-        .resume(status, record, read_options(), started, moment);
+        .resume(status, record, options, started, moment);
     match (process, &supervisor.adopted) {
         (Some(process), None) => {
             supervisor.inform(&Message::EndedUnwatched(process.pid));
@@ -81,6 +92,26 @@ fn adopt(process: Identity) -> Result<Option<Adopted>, Failure> {
             why: errno.into(),
         }
         .fatal()),
+    }
+}
+
+/// The second witness for a process that the status names: supervise makes every `run` and `finish` the
+/// leader of a session. Only what `ready: notify` named by MAINPID may be in another one.
+fn is_ours(
+    process: Identity,
+    status: &Status,
+    record: &Record,
+    options: Result<&Options, &Unread>,
+) -> bool {
+    let Some(place) = Place::of(process.pid).filter(|place| place.identity == process) else {
+        // It has ended since, or /proc hides it.
+        return true;
+    };
+    let leads = place.session == Some(process.pid) && place.group == Some(process.pid);
+    let has_main_pid = options.map_or(true, |options| options.ready == Ready::Notify);
+    match status.phase {
+        Phase::Run if has_main_pid => leads || record.group != Some(process.pid),
+        Phase::Run | Phase::Down | Phase::Finish => leads,
     }
 }
 

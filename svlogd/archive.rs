@@ -78,8 +78,8 @@ impl Archive {
         }
     }
 
-    /// Whether a file of `size` bytes can be rotated: not if the files that wait for the processor
-    /// would be more than are kept. The processor's end makes it possible again.
+    /// Whether a file of `size` bytes can be rotated now. If not, it waits: the processor's end makes it
+    /// possible again.
     pub(crate) fn may_rotate(
         &mut self,
         store: &Store,
@@ -87,24 +87,37 @@ impl Archive {
         path: &Path,
         size: u64,
     ) -> bool {
-        self.full = false;
-        if config.processor.is_none() || config.drop_when_full || self.leaving {
-            return true;
-        }
-        let mut files = store.old_files(path, config.total > 0).unwrap_or_default();
-        files.retain(|file| file.name.kind == Kind::Unprocessed);
-        let count = u64::try_from(files.len()).unwrap_or(u64::MAX);
-        let bytes = files.iter().map(|file| file.size).sum::<u64>();
-        let many = config.keep > 0 && count >= config.keep.max(1);
-        let large = config.total > 0 && count > 0 && bytes.saturating_add(size) > config.total;
-        self.full = many || large;
-        self.reported &= count > 0;
-        if self.full && !self.reported {
-            self.reported = true;
+        let waiting = self.has_too_many(store, config, path, size);
+        self.full = waiting.is_some();
+        if let Some(count) = waiting
+            && !std::mem::replace(&mut self.reported, true)
+        {
             let message = Message::QueueFull(path.to_owned(), count);
             self.settings.report.warning(message);
         }
         !self.full
+    }
+
+    /// The number of files that wait for the processor, if with one of `size` bytes they would be more
+    /// than are kept.
+    pub(crate) fn has_too_many(
+        &mut self,
+        store: &Store,
+        config: &Config,
+        path: &Path,
+        size: u64,
+    ) -> Option<u64> {
+        if config.processor.is_none() || config.drop_when_full || self.leaving {
+            return None;
+        }
+        let mut files = store.old_files(path, config.total > 0).unwrap_or_default();
+        files.retain(|file| file.name.kind == Kind::Unprocessed);
+        let count = u64::try_from(files.len()).unwrap_or(u64::MAX);
+        self.reported &= count > 0;
+        let bytes = files.iter().map(|file| file.size).sum::<u64>();
+        let many = config.keep > 0 && count >= config.keep;
+        let large = config.total > 0 && count > 0 && bytes.saturating_add(size) > config.total;
+        (many || large).then_some(count)
     }
 
     /// Whether a rotation waits for the processor.

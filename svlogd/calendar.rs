@@ -87,11 +87,6 @@ impl Calendar {
         due
     }
 
-    /// The rotation that is due has to wait.
-    pub(crate) fn put_off(&mut self, wait: Duration, now: Instant) {
-        self.wake = Some(now + wait);
-    }
-
     /// When to look whether the boundary has passed.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.wake

@@ -1,13 +1,13 @@
 //! svlogd: stdin to log directories, stamped, selected, rotated.
-#![cfg_attr(not(test), no_main)]
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
 
 mod access;
+mod age;
 mod archive;
 mod calendar;
 mod config;
 mod current;
 mod directory;
-mod entry;
 mod event_loop;
 mod input;
 mod limit;
@@ -98,8 +98,11 @@ enum Task {
     Log(Options),
 }
 
-/// Runs the program of these arguments, the first of which decides which one; returns the exit code.
-fn start(arguments: Vec<OsString>) -> u8 {
+servicedir::entry!(start);
+
+/// Runs the program that the first argument names; returns the exit code.
+fn start() -> u8 {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
     let is_multilog = arguments
         .first()
         .is_some_and(|name| Path::new(name).file_name() == Some(OsStr::new("multilog")));

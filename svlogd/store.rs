@@ -1,12 +1,13 @@
 //! The files of one log directory by their names: its lock, `config`, `current`, the old files. Each
 //! call does one thing to the disk and returns what failed; `directory.rs` decides what follows.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FlockOperation, OFlags, RenameFlags, flock, renameat, renameat_with, statat,
-    unlinkat,
+    AtFlags, CWD, FlockOperation, OFlags, RawDir, RenameFlags, SeekFrom, flock, renameat,
+    renameat_with, seek, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use servicedir::tai64n::Tai64n;
@@ -18,6 +19,10 @@ use crate::rotate::{Kind, OldFile, OldName, label_after};
 
 /// The longest `config` in bytes: a longer one is a mistake or an attack.
 const CONFIG_MAX: usize = 1 << 20;
+/// It is read in pieces of this size in bytes; most have less.
+const CONFIG_BUFFER: usize = 512;
+/// Directory entries are read in pieces of this size in bytes: about 40 old files.
+const NAMES_BUFFER: usize = 2048;
 
 /// What happened to `current` when it was opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,7 +102,7 @@ impl Store {
             outcome => outcome.map_err(fault)?,
         };
         let mut text = Vec::new();
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; CONFIG_BUFFER];
         loop {
             let read = retry_on_intr(|| rustix::io::read(&file, &mut buffer))
                 .map_err(|errno| fault(errno.into()))?;
@@ -179,7 +184,11 @@ impl Store {
     pub(crate) fn names(&self, path: &Path) -> Result<Vec<OldName>, Fault> {
         let fault = |errno: Errno| Fault::new(Verb::Read, path, errno);
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.dir).map_err(fault)? {
+        // Each page that the start touches stays with the logger: so a small buffer, on the stack.
+        let mut buffer = [MaybeUninit::uninit(); NAMES_BUFFER];
+        seek(&self.dir, SeekFrom::Start(0)).map_err(fault)?;
+        let mut entries = RawDir::new(&self.dir, &mut buffer);
+        while let Some(entry) = entries.next() {
             let entry = entry.map_err(fault)?;
             let name = OldName::parse(entry.file_name().to_bytes());
             names.extend(

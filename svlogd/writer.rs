@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use servicedir::report::Why;
-use servicedir::tai64n::Tai64n;
 
+use crate::age::Age;
 use crate::archive::Archive;
-use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::current::Current;
 use crate::limit::Limit;
@@ -54,10 +53,8 @@ pub(crate) struct Writer {
     rotating: Retry,
     /// A rotation was asked for in mid-line: it comes with the newline, at the latest then.
     wanted: Option<Instant>,
-    /// When `current`, which is not empty, is too old.
-    due: Option<Instant>,
-    /// When the wall clock rotates `current`.
-    calendar: Option<Calendar>,
+    /// When `current` is too old.
+    age: Age,
 }
 
 impl Writer {
@@ -83,8 +80,7 @@ impl Writer {
         }
         let (current, opened) = store.open_current(path)?;
         let mut writer = Self {
-            due: None,
-            calendar: calendar(&config, settings),
+            age: Age::new(config.age, calendar(&config, settings)),
             config,
             archive: Archive::new(settings),
             full: Retry::new(FULL_WAIT.0, FULL_WAIT.1),
@@ -123,7 +119,7 @@ impl Writer {
         if given.is_none()
             && let Some(config) = read_config(&mut self.store, path, self.settings)
         {
-            self.calendar = calendar(&config, self.settings);
+            self.age = Age::new(config.age, calendar(&config, self.settings));
             self.config = config;
             self.archive.new_config();
         }
@@ -176,47 +172,9 @@ impl Writer {
             Opened::New | Opened::Renamed(_) => Deed::New,
         };
         self.settings.did(deed, &file, "");
-        self.end_age();
+        self.age.end();
         if self.current.size > 0 {
-            self.begin_age(self.current.written, now);
-        }
-    }
-
-    /// `current` is not empty any more: its age counts from now, its day or hour is that in which it
-    /// was written.
-    fn begin_age(&mut self, written: i64, now: Instant) {
-        self.due = self.config.age.map(|age| now + age);
-        if let Some(calendar) = &mut self.calendar {
-            calendar.begin(written, Tai64n::now(), now);
-        }
-    }
-
-    /// `current` is empty.
-    fn end_age(&mut self) {
-        self.due = None;
-        if let Some(calendar) = &mut self.calendar {
-            calendar.end();
-        }
-    }
-
-    /// Rotates a `current` of the day or hour before this one: lines of this one begin a new file.
-    fn turn_page(&mut self, path: &Path, now: Instant) {
-        let Some(calendar) = &mut self.calendar else {
-            return;
-        };
-        if self.gone || self.rotating.is_on() || !calendar.is_due(Tai64n::now(), now) {
-            return;
-        }
-        let size = self.current.size;
-        if self
-            .archive
-            .may_rotate(&self.store, &self.config, path, size)
-        {
-            if self.wanted.is_none() {
-                self.ask_to_rotate(path, now);
-            }
-        } else {
-            calendar.put_off(AGE_WAIT, now);
+            self.age.begin(Some(self.current.written), now);
         }
     }
 
@@ -252,7 +210,7 @@ impl Writer {
         if bytes.is_empty() {
             return 0;
         }
-        self.turn_page(path, now);
+        self.rotate_if_old(path, now);
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let plan = self
@@ -288,7 +246,7 @@ impl Writer {
             return Err(Errno::NOENT);
         }
         if self.current.size == 0 {
-            self.begin_age(Tai64n::now().unix_time(), now);
+            self.age.begin(None, now);
         }
         match self.current.append(piece) {
             Ok(0) => Err(Errno::NOSPC),
@@ -384,7 +342,7 @@ impl Writer {
         }
         self.step = None;
         self.wanted = None;
-        self.end_age();
+        self.age.end();
         self.rotating.over();
         self.process(path, now);
     }
@@ -457,37 +415,33 @@ impl Writer {
             self.rotate(path, now);
             self.wanted = None;
         }
-        if self.calendar_deadline().is_some_and(|due| due <= now) {
-            self.turn_page(path, now);
-        }
-        if self.due.is_some_and(|due| due <= now) {
-            self.grown_old(path, now);
-        }
+        self.rotate_if_old(path, now);
         self.archive.tick(&self.store, &self.config, path, now);
         if self.archive.retries(now) {
             self.process(path, now);
         }
     }
 
-    /// `current` is too old: it is rotated now, or when the processor has caught up.
-    fn grown_old(&mut self, path: &Path, now: Instant) {
+    /// Rotates a `current` that is too old, or leaves it until the processor has caught up.
+    fn rotate_if_old(&mut self, path: &Path, now: Instant) {
+        if self.is_rotating() || !self.age.is_over(now) {
+            return;
+        }
+        // Until the processor has caught up, lines go on into the old file.
         let size = self.current.size;
-        if self
+        let waits = self
             .archive
-            .may_rotate(&self.store, &self.config, path, size)
-        {
-            self.due = None;
-            self.ask_to_rotate(path, now);
+            .has_too_many(&self.store, &self.config, path, size);
+        if waits.is_some() {
+            self.age.put_off(AGE_WAIT, now);
         } else {
-            self.due = Some(now + AGE_WAIT);
+            self.ask_to_rotate(path, now);
         }
     }
 
-    /// When the wall clock rotates, if it is not waited for already.
-    fn calendar_deadline(&self) -> Option<Instant> {
-        let waits = self.gone || self.rotating.is_on() || self.wanted.is_some();
-        let calendar = self.calendar.as_ref().filter(|_| !waits);
-        calendar.and_then(Calendar::deadline)
+    /// Whether a rotation is under way, or impossible for want of the directory.
+    fn is_rotating(&self) -> bool {
+        self.gone || self.rotating.is_on() || self.wanted.is_some()
     }
 
     /// When [`Self::tick`] has something to do.
@@ -500,8 +454,7 @@ impl Writer {
             rotating,
             self.archive.sealer_deadline(),
             self.wanted,
-            self.due,
-            self.calendar_deadline(),
+            self.age.deadline().filter(|_| !self.is_rotating()),
             processor.filter(|_| self.may_process()),
         ]
         .into_iter()

@@ -17,6 +17,7 @@ use crate::holdings::Holdings;
 use crate::message::{Message, Messages};
 use crate::notify::{self, notify};
 use crate::replace::Invocation;
+use crate::runsvdir::Manners;
 use crate::scan::{Action, Cause, Event, Id, Scan, Unit};
 use crate::spawn::Spawner;
 use crate::start::Starter;
@@ -63,6 +64,10 @@ pub(crate) struct EventLoop {
     /// None: it cannot be replaced.
     invocation: Option<Invocation>,
     exit: Option<u8>,
+    /// What the signals mean.
+    manners: Manners,
+    /// The exit code that the last signal asks for.
+    signal_code: Option<u8>,
 }
 
 impl EventLoop {
@@ -76,6 +81,7 @@ impl EventLoop {
         spawner: Spawner,
         messages: Messages,
         invocation: Option<Invocation>,
+        manners: Manners,
     ) -> Result<Self, Failure> {
         let is_init = getpid().is_init();
         let stop_signals = if is_init {
@@ -102,6 +108,8 @@ impl EventLoop {
             stop_signals,
             invocation,
             exit: None,
+            manners,
+            signal_code: None,
         })
     }
 
@@ -114,7 +122,7 @@ impl EventLoop {
         loop {
             let busy = self.decide();
             if let Some(code) = self.exit {
-                return Ok(code);
+                return Ok(self.signal_code.unwrap_or(code));
             }
             let adopted = self.sleep(busy)?;
             self.take_signals();
@@ -178,13 +186,18 @@ impl EventLoop {
     fn take_signals(&mut self) {
         let (mut stop, mut rescan, mut leave, mut replace) = (false, false, false, false);
         let stop_signals = &self.stop_signals;
-        self.signals.take(|signal| match signal {
-            signal if stop_signals.contains(&signal) => stop = true,
-            Signal::TERM | Signal::INT => stop = true,
-            Signal::HUP => rescan = true,
-            Signal::QUIT => leave = true,
-            Signal::USR2 => replace = true,
-            _ => {}
+        let manners = self.manners;
+        let code = &mut self.signal_code;
+        self.signals.take(|signal| {
+            *code = code.or(manners.exit_code(signal));
+            match manners.meaning(signal) {
+                signal if stop_signals.contains(&signal) => stop = true,
+                Signal::TERM | Signal::INT => stop = true,
+                Signal::HUP => rescan = true,
+                Signal::QUIT => leave = true,
+                Signal::USR2 => replace = true,
+                _ => {}
+            }
         });
         if leave {
             self.exit = Some(exit::DONE);

@@ -191,9 +191,16 @@ fn is_svscans(directory: &Stat, has_file: bool) -> bool {
 }
 
 fn read(file: &OwnedFd) -> String {
-    let mut bytes = vec![0; LONGEST];
-    let length = retry_on_intr(|| pread(file.as_fd(), &mut *bytes, 0)).unwrap_or(0);
-    String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned()
+    let mut bytes = Vec::new();
+    let mut part = [0; 4096];
+    while bytes.len() < LONGEST {
+        let offset = bytes.len() as u64;
+        match retry_on_intr(|| pread(file.as_fd(), &mut part, offset)) {
+            Ok(0) | Err(_) => break,
+            Ok(length) => bytes.extend_from_slice(part.get(..length).unwrap_or_default()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A number that no other svscan of this boot has with the same pid: nanoseconds since the boot.

@@ -15,6 +15,7 @@ mod notify;
 mod pipes;
 mod process;
 mod replace;
+mod runsvdir;
 mod scan;
 mod scan_dir;
 mod settle;
@@ -26,7 +27,7 @@ mod survey;
 mod upgrade;
 mod watches;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ use servicedir::report::{self, Failure, Reporter};
 use crate::event_loop::EventLoop;
 use crate::message::{Message, Messages};
 use crate::replace::Invocation;
+use crate::runsvdir::{CommandLine, Manners};
 use crate::scan::Scan;
 use crate::scan_dir::ScanDir;
 use crate::spawn::{Spawner, find_supervise};
@@ -74,6 +76,18 @@ struct Arguments {
     shutdown_timeout: Option<Duration>,
 }
 
+impl Default for Arguments {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("."),
+            supervise: None,
+            rescan: Duration::from_secs(300),
+            stop_removed: false,
+            shutdown_timeout: None,
+        }
+    }
+}
+
 /// What the command line asks for.
 #[derive(Debug)]
 enum Request {
@@ -94,7 +108,21 @@ fn finish() -> u8 {
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
-    let arguments = match parse(args)? {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let manners = args
+        .first()
+        .map_or(Manners::Svscan, |name| Manners::of(name));
+    let request = match manners {
+        Manners::Svscan => parse(args)?,
+        Manners::Runsvdir => match parse_as_runsvdir(args)? {
+            Some(request) => request,
+            None => {
+                REPORT.plain(runsvdir::USAGE);
+                return Ok(runsvdir::USAGE_CODE);
+            }
+        },
+    };
+    let arguments = match request {
         Request::Help => return report::print_help(HELP),
         Request::Version => return report::print_version("svscan"),
         Request::Upgrade(dir) => return upgrade(&dir, &Messages::new(REPORT)),
@@ -105,21 +133,45 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Failure> {
     let scan_dir = ScanDir::enter(arguments.dir)?;
     // An orphan of a service is svscan's to reap. It cannot fail on a kernel that has pidfds.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
-    let spawner =
-        Spawner::new(supervise).map_err(|errno| Message::UnableToPrepare(errno.into()))?;
+    let spawner = Spawner::new(supervise, manners.supervise())
+        .map_err(|errno| Message::UnableToPrepare(errno.into()))?;
     let scan = Scan::new(arguments.stop_removed, arguments.shutdown_timeout);
     let survey = Survey::new(scan_dir, arguments.rescan);
-    EventLoop::new(scan, survey, spawner, Messages::new(REPORT), invocation)?.run()
+    EventLoop::new(
+        scan,
+        survey,
+        spawner,
+        Messages::new(REPORT),
+        invocation,
+        manners,
+    )?
+    .run()
+}
+
+/// The command line of `runsvdir`; `None` if it is wrong.
+fn parse_as_runsvdir(args: Vec<OsString>) -> Result<Option<Request>, Failure> {
+    let (help, version) = (OsStr::new("--help"), OsStr::new("--version"));
+    let first = args.get(1).map(OsString::as_os_str);
+    if first == Some(help) || first == Some(version) {
+        return parse(args).map(Some);
+    }
+    let Some(line) = CommandLine::read(args.into_iter().skip(1)) else {
+        return Ok(None);
+    };
+    if let Some(log) = &line.log
+        && let Err(message) = runsvdir::show_in_arguments(log)
+    {
+        Messages::new(REPORT).warn(&message);
+    }
+    Ok(Some(Request::Scan(Arguments {
+        dir: line.dir,
+        stop_removed: true,
+        ..Arguments::default()
+    })))
 }
 
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Failure> {
-    let mut arguments = Arguments {
-        dir: PathBuf::from("."),
-        supervise: None,
-        rescan: Duration::from_secs(300),
-        stop_removed: false,
-        shutdown_timeout: None,
-    };
+    let mut arguments = Arguments::default();
     let (mut dir, mut upgrade) = (None, false);
     let mut parser = lexopt::Parser::from_iter(args);
     while let Some(argument) = parser.next()? {

@@ -76,6 +76,10 @@ pub(crate) enum Message {
     Killing(OsString),
     /// The service manager above svscan could not be notified.
     UnableToNotify(Why),
+    /// As `runsvdir`: the log argument is too short.
+    ShortLog,
+    /// As `runsvdir`: the messages cannot be shown in the arguments of a readproctitle.
+    UnableToLog(Why),
 }
 
 impl fmt::Display for Message {
@@ -203,6 +207,8 @@ impl fmt::Display for Message {
                 write!(out, "{} was not down in time: killing it", name.display())
             }
             Self::UnableToNotify(why) => write!(out, "unable to notify $NOTIFY_SOCKET: {why}"),
+            Self::ShortLog => out.write_str("log must have at least seven characters"),
+            Self::UnableToLog(why) => write!(out, "unable to start readproctitle: {why}"),
         }
     }
 }

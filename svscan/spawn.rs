@@ -24,6 +24,8 @@ const OWN_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PI
 #[derive(Debug)]
 pub(crate) struct Spawner {
     supervise: PathBuf,
+    /// The name that a supervise is called by.
+    called: CString,
     environment: Vec<CString>,
     attributes: PosixSpawnAttr,
     given: Rlimit,
@@ -47,7 +49,7 @@ impl Spawner {
     ///
     /// # Errors
     /// No memory is left.
-    pub(crate) fn new(supervise: PathBuf) -> nix::Result<Self> {
+    pub(crate) fn new(supervise: PathBuf, called: CString) -> nix::Result<Self> {
         let given = getrlimit(Resource::Nofile);
         let own = Rlimit {
             current: given.maximum,
@@ -62,6 +64,7 @@ impl Spawner {
             .collect();
         let spawner = Self {
             supervise,
+            called,
             environment,
             attributes: attributes()?,
             given,
@@ -83,7 +86,7 @@ impl Spawner {
                 actions.add_dup2(descriptor.as_raw_fd(), number)?;
             }
         }
-        let argv = [c"supervise".to_owned(), argument(name)?];
+        let argv = [self.called.clone(), argument(name)?];
         let path = self.supervise.as_path();
         let pid = self.with_given_limit(|| {
             posix_spawn(path, &actions, &self.attributes, &argv, &self.environment)

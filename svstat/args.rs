@@ -23,8 +23,21 @@ pub(crate) struct Args {
     pub(crate) view: View,
     /// Show them again whenever they change.
     pub(crate) watch: bool,
+    /// Show what their journals tell, in place of their state.
+    pub(crate) history: Option<History>,
     /// The services, as typed.
     pub(crate) dirs: Vec<OsString>,
+}
+
+/// Which lines of the journals to show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct History {
+    /// Those that are there.
+    pub(crate) past: bool,
+    /// Of those, only so many of the last ones.
+    pub(crate) count: Option<usize>,
+    /// Those that come, until interrupted.
+    pub(crate) follow: bool,
 }
 
 /// A way to show services.
@@ -66,6 +79,13 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Job, Failure> {
             Short('q') | Long("quiet") => args.choose(View::QuietUp)?,
             Long("ready") => ready = true,
             Long("watch") => args.watch = true,
+            Long("history") => args.history().past = true,
+            Long("follow") => args.history().follow = true,
+            Short('n') | Long("lines") => {
+                let count = parser.value()?.parse()?;
+                args.history().past = true;
+                args.history().count = Some(count);
+            }
             Long("help") => return Ok(Job::Help),
             Long("version") => return Ok(Job::Version),
             Value(dir) => args.dirs.push(dir),
@@ -76,6 +96,10 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Job, Failure> {
 }
 
 impl Args {
+    fn history(&mut self) -> &mut History {
+        self.history.get_or_insert_default()
+    }
+
     fn choose(&mut self, view: View) -> Result<(), Failure> {
         if self.view != View::Lines && self.view != view {
             let (one, other) = (self.view.option(), view.option());
@@ -87,6 +111,12 @@ impl Args {
 
     fn checked(mut self, ready: bool) -> Result<Self, Failure> {
         let quiet = self.view == View::QuietUp;
+        if self.history.is_some() && (self.watch || !matches!(self.view, View::Lines | View::Json))
+        {
+            return Err(wrong(
+                "--history and --follow can be combined with --json alone",
+            ));
+        }
         match (quiet, ready, self.watch) {
             (true, _, true) => return Err(wrong("-q and --watch cannot be combined")),
             (true, true, false) => self.view = View::QuietReady,

@@ -152,7 +152,7 @@ fn number(pid: Option<Pid>) -> Option<i32> {
 }
 
 /// A label as RFC 3339 writes a time, in UTC; `None` for one that is unset or beyond the year 9999.
-fn time(label: Tai64n) -> Option<String> {
+pub(crate) fn time(label: Tai64n) -> Option<String> {
     let since = Duration::new(label.unix_seconds(), label.nanos().min(999_999_999));
     let set = label != Tai64n::default() && since.as_secs() < 253_402_300_800;
     let time = UNIX_EPOCH.checked_add(since).filter(|_| set)?;
@@ -169,18 +169,18 @@ impl Display for Hex {
 }
 
 /// An object that is being written.
-struct Object<'a> {
+pub(crate) struct Object<'a> {
     out: &'a mut String,
     empty: bool,
 }
 
 impl<'a> Object<'a> {
-    fn begin(out: &'a mut String) -> Self {
+    pub(crate) fn begin(out: &'a mut String) -> Self {
         out.push('{');
         Self { out, empty: true }
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.out.push('}');
     }
 
@@ -196,7 +196,7 @@ impl<'a> Object<'a> {
     }
 
     /// A number or a boolean.
-    fn plain(&mut self, key: &str, value: Option<impl Display>) {
+    pub(crate) fn plain(&mut self, key: &str, value: Option<impl Display>) {
         self.key(key);
         // Writing to memory cannot fail.
         let written = match value {
@@ -207,7 +207,7 @@ impl<'a> Object<'a> {
     }
 
     /// A text.
-    fn text(&mut self, key: &str, value: Option<impl Display>) {
+    pub(crate) fn text(&mut self, key: &str, value: Option<impl Display>) {
         match value {
             None => self.plain(key, None::<u8>),
             Some(value) => {

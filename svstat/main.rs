@@ -3,6 +3,7 @@
 
 mod args;
 mod djb;
+mod history;
 mod json;
 mod line;
 mod look;
@@ -26,6 +27,7 @@ const REPORT: Reporter = Reporter::new("svstat");
 const HELP: &str = "\
 usage: svstat [-l | --json] [--watch] [DIR...]
        svstat -q [--ready] [DIR...]
+       svstat --history [-n N] [--follow] [--json] [DIR...]
 
 Shows the state of the services in the directories DIR. A DIR without a slash that is no directory
 here is looked up in $SVDIR (/service). With an option and without DIR: all services of $SVDIR.
@@ -33,6 +35,9 @@ here is looked up in $SVDIR (/service). With an option and without DIR: all serv
   -l, --long     a table
       --json     one array with all that is known
       --watch    again whenever something changes, until interrupted
+      --history  what their journals tell, all in the order of time
+  -n, --lines N  of the history, the last N lines
+      --follow   what happens from now on, until interrupted
   -q, --quiet    print nothing: exit 0 when all are up
       --ready    with -q: exit 0 when all are ready
       --help     show this text
@@ -50,6 +55,12 @@ fn run() -> Result<u8, Failure> {
     match args::parse(lexopt::Parser::from_env())? {
         Job::Help => print_help(HELP),
         Job::Version => print_version("svstat"),
+        Job::Show(
+            args @ Args {
+                history: Some(history),
+                ..
+            },
+        ) => history::run(args, history),
         Job::Show(args) if args.watch => watch::run(&args),
         Job::Show(args) => show(args),
     }

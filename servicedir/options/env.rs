@@ -38,7 +38,8 @@ pub(super) fn read(options: &OwnedFd) -> Result<Vec<(OsString, Option<OsString>)
         if name.as_bytes().contains(&b'=') {
             return Err(fault("a variable's name has no \"=\""));
         }
-        let bytes = file::read_variable(&folder, &name).map_err(|problem| fault(&problem))?;
+        let bytes = file::read_variable(&folder, &name)
+            .map_err(|refused| file::fault(&format!("env/{}", name.to_string_lossy()), refused))?;
         length += bytes.len();
         if length > ALL_MAX {
             let problem = format!("expected files of at most {ALL_MAX} bytes together");

@@ -26,6 +26,8 @@ pub struct Fault {
     /// It says nothing about the files: the system was short of something, and reading them again may
     /// succeed ([`crate::trust::is_passing`]).
     pub passing: bool,
+    /// The errno of the call that failed, if one did.
+    pub errno: Option<i32>,
 }
 
 impl Fault {
@@ -36,6 +38,7 @@ impl Fault {
             line: None,
             problem: problem.into(),
             passing: false,
+            errno: None,
         }
     }
 
@@ -47,6 +50,7 @@ impl Fault {
             line: None,
             problem: format!("unable to read: {why}"),
             passing: is_passing(Errno::from_raw_os_error(why.0)),
+            errno: Some(why.0),
         }
     }
 

@@ -68,18 +68,20 @@ pub(super) fn fault(option: &str, refused: Refused) -> Fault {
     }
 }
 
-/// Reads a file of `env/`; what is wrong with it as it stands in a fault.
-pub(super) fn read_variable(folder: &OwnedFd, name: &OsStr) -> Result<Vec<u8>, String> {
-    trust::read_at(folder, name, FILE_MAX).map_err(words)
+/// Reads a file of `env/`.
+pub(super) fn read_variable(folder: &OwnedFd, name: &OsStr) -> Result<Vec<u8>, Refused> {
+    trust::read_at(folder, name, FILE_MAX)
 }
 
 fn words(refused: Refused) -> String {
     match refused {
         Refused::Failed(errno) => format!("unable to read: {}", Why::from(errno)),
         Refused::Long(limit) => format!("expected a file of at most {limit} bytes"),
-        Refused::NotFile | Refused::NotFifo | Refused::Link | Refused::Owner(_) => {
-            "expected a plain file".to_owned()
-        }
+        Refused::NotFile
+        | Refused::NotFifo
+        | Refused::Link
+        | Refused::SecondName
+        | Refused::Owner(_) => "expected a plain file".to_owned(),
     }
 }
 

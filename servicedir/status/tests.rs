@@ -9,6 +9,11 @@ fn label() -> impl Strategy<Value = Tai64n> {
     any::<[u8; 12]>().prop_map(Tai64n)
 }
 
+fn stamp() -> impl Strategy<Value = Option<Tai64n>> {
+    proptest::option::of(label())
+        .prop_map(|stamp| stamp.filter(|stamp| *stamp != Tai64n::default()))
+}
+
 fn end() -> impl Strategy<Value = Option<End>> {
     prop_oneof![
         Just(None),
@@ -31,6 +36,7 @@ prop_compose! {
         start_retries in proptest::option::of(0..u32::MAX),
         (group, supervise) in (pid(), pid()),
         watchdog in proptest::option::of(1..=u64::MAX),
+        (run_started, run_ended, journal) in (stamp(), stamp(), any::<u64>()),
         (reason, message) in (".{0,300}", ".{0,300}"),
     ) -> Record {
         let [ready, tells_ready, exiting, left, options_fault, restarting] = flags;
@@ -39,6 +45,7 @@ prop_compose! {
             ready_stamp, pid_start, world: World { boot, pid_namespace }, failed_starts, start_retries,
             total_starts, next_start: next_start.filter(|stamp| *stamp != Tai64n::default()), commands,
             group, state_stamp, supervise, watchdog: watchdog.map(Duration::from_micros),
+            run_started, run_ended, journal,
             reason: cut(&reason).to_owned(), message: cut(&message).to_owned(),
         }
     }
@@ -113,7 +120,8 @@ proptest! {
         bytes[124..126].copy_from_slice(&u16::try_from(FIXED_WITHOUT_WATCHDOG).unwrap().to_le_bytes());
         let sum = checksum(&bytes);
         bytes.extend(sum.to_le_bytes());
-        let record = status.record.clone().map(|record| Record { watchdog: None, ..record });
+        let without = |record| Record { watchdog: None, run_started: None, run_ended: None, journal: 0, ..record };
+        let record = status.record.clone().map(without);
         prop_assert_eq!(Status::unpack(&bytes), Ok(Status { record, ..status }));
     }
 }
@@ -147,9 +155,31 @@ fn sample() -> Record {
         state_stamp: Tai64n::default(),
         supervise: None,
         watchdog: None,
+        run_started: None,
+        run_ended: None,
+        journal: 0,
         reason: "gave up".to_owned(),
         message: String::new(),
     }
+}
+
+/// A status that supervise wrote before the journal and its two times were added (2026-11-25).
+#[test]
+fn a_record_without_the_fields_of_the_journal_is_read() {
+    let hex = "400000006b07371821de05838d7d0000007500010114010000000000400000006b0737192207050aeb280500\
+               00000000cd210ff58758437f910f8d725187dfc3fcffffef0000000000000000ffffffff0100000000000000\
+               000000000000000000000000000000008d7d0000400000006b0737192207050a8a7d00008a00000000000000\
+               00000000000016a71a87";
+    let bytes: Vec<u8> = (0..hex.len() / 2)
+        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    let record = Status::unpack(&bytes).unwrap().record.unwrap();
+    assert_eq!((record.state, record.total_starts), (State::Running, 1));
+    assert_eq!(record.supervise, Pid::from_raw(32138));
+    assert_eq!(
+        (record.run_started, record.run_ended, record.journal),
+        (None, None, 0)
+    );
 }
 
 #[test]

@@ -4,12 +4,8 @@
 use std::os::fd::RawFd;
 
 /// Closes all descriptors from 3 on, except these.
-pub(crate) fn close_all_but(kept: [Option<RawFd>; 2]) {
-    let mut kept: Vec<libc::c_uint> = kept
-        .into_iter()
-        .flatten()
-        .filter_map(|fd| fd.try_into().ok())
-        .collect();
+pub(crate) fn close_all_but(kept: &[RawFd]) {
+    let mut kept: Vec<libc::c_uint> = kept.iter().filter_map(|fd| (*fd).try_into().ok()).collect();
     kept.sort_unstable();
     let mut first = 3;
     for descriptor in kept.into_iter().chain([libc::c_uint::MAX]) {

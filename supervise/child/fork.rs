@@ -8,14 +8,15 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::SigSet;
 use nix::unistd::ForkResult;
-use rustix::fs::{Access, AtFlags, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 use servicedir::layout::Layout;
 use servicedir::options::Options;
 use servicedir::report::Why;
+use servicedir::trust::is_passing;
 
 use super::descriptors::close_all_but;
 use super::go_ahead::Held;
@@ -52,9 +53,20 @@ pub(crate) struct RunContext {
 }
 
 /// Whether the file is there and may be executed.
-pub(crate) fn is_executable(file: &str) -> bool {
-    rustix::fs::accessat(rustix::fs::CWD, file, Access::EXEC_OK, AtFlags::EACCESS).is_ok()
-        && std::fs::metadata(file).is_ok_and(|meta| meta.is_file())
+///
+/// # Errors
+/// The system failed, which says nothing about the file (`ENOMEM`, `EIO` …).
+pub(crate) fn is_executable(file: &str) -> io::Result<bool> {
+    let known = |called: rustix::io::Result<bool>| match called {
+        Err(errno) if is_passing(errno) => Err(errno),
+        called => Ok(called.unwrap_or(false)),
+    };
+    let access = || rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS);
+    let is_file = || {
+        let mode = rustix::fs::stat(file)?.st_mode;
+        Ok(FileType::from_raw_mode(mode) == FileType::RegularFile)
+    };
+    Ok(known(retry_on_intr(access).map(|()| true))? && known(retry_on_intr(is_file))?)
 }
 
 /// Forks a `run` that waits for its go-ahead.
@@ -64,11 +76,9 @@ pub(crate) fn is_executable(file: &str) -> bool {
 pub(crate) fn run(program: &Program<'_>, context: RunContext) -> io::Result<(Pid, Held)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let kept = [
-        Some(theirs.as_raw_fd()),
-        context.ready.as_ref().map(|(end, _)| end.as_raw_fd()),
-    ];
-    match fork(kept)? {
+    let ready = context.ready.as_ref().map(|(end, _)| end.as_raw_fd());
+    let kept: Vec<RawFd> = ready.into_iter().chain([theirs.as_raw_fd()]).collect();
+    match fork(&kept)? {
         ForkResult::Parent { child } => Ok((parent_pid(child)?, Held::new(ours))),
         ForkResult::Child => {
             let theirs = match &context.ready {
@@ -87,7 +97,7 @@ pub(crate) fn run(program: &Program<'_>, context: RunContext) -> io::Result<(Pid
 /// # Errors
 /// The system has no process left.
 pub(crate) fn beside(program: &Program<'_>, shown: &std::path::Path) -> io::Result<Pid> {
-    match fork([None, None])? {
+    match fork(&[])? {
         ForkResult::Parent { child } => parent_pid(child),
         ForkResult::Child => {
             rustix::process::umask(program.umask);
@@ -255,32 +265,24 @@ pub(crate) fn c_string(text: &OsStr) -> CString {
 /// its supervise in it.
 ///
 /// What it does before exec(2) is kept short: each page that it touches is copied or mapped for it.
-fn fork(kept: [Option<RawFd>; 2]) -> io::Result<ForkResult> {
-    // Until its dispositions are reset, a signal to the child would run supervise's own handlers,
-    // and they would wake supervise through the pipe that both still share.
-    let blocked = SigSet::all();
-    let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&blocked), Some(&mut before))
-        .map_err(io::Error::from)?;
+pub(super) fn fork(kept: &[RawFd]) -> io::Result<ForkResult> {
     // SAFETY: the process has one thread, so the child is in no other thread's critical section.
     let forked = unsafe { nix::unistd::fork() };
     if let Ok(ForkResult::Child) = forked {
         // First: should supervise be killed now, its lock is held for no longer than this takes.
         close_all_but(kept);
         rustix::process::setsid().ok();
-        inherited::default_dispositions(inherited::CAUGHT);
-        before = SigSet::empty();
+        SigSet::empty().thread_set_mask().ok();
     }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).ok();
     forked.map_err(io::Error::from)
 }
 
-fn parent_pid(child: nix::unistd::Pid) -> io::Result<Pid> {
+pub(super) fn parent_pid(child: nix::unistd::Pid) -> io::Result<Pid> {
     Pid::from_raw(child.as_raw()).ok_or(io::ErrorKind::InvalidData.into())
 }
 
 /// Ends the child without running anything that belongs to the parent.
-fn leave() -> ! {
+pub(super) fn leave() -> ! {
     // SAFETY: always safe: it ends the process.
     unsafe { libc::_exit(NOT_EXECUTED) }
 }

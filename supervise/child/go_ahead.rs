@@ -25,9 +25,15 @@ impl Held {
         Self(line)
     }
 
-    /// The go-ahead. A child that is gone is noticed by its end.
-    pub(crate) fn release(&mut self) {
-        drop(self.0.write_all(b"!"));
+    /// Sends the go-ahead. A child that is gone is noticed by its end.
+    ///
+    /// # Errors
+    /// It was not sent: the child waits, and ends when this line is dropped.
+    pub(crate) fn release(&mut self) -> io::Result<()> {
+        match self.0.write_all(b"!") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => sent,
+        }
     }
 
     /// Asks what became of it, without waiting.
@@ -35,9 +41,8 @@ impl Held {
         let mut answer = Vec::new();
         match self.0.read_to_end(&mut answer) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && answer.is_empty() => {
-                return Outcome::Undecided;
-            }
+            // Nothing came yet, or the system failed: asked again when poll(2) says so.
+            Err(_) if answer.is_empty() => return Outcome::Undecided,
             Err(_) => {}
         }
         match answer.split_first_chunk::<4>() {

@@ -8,14 +8,10 @@ use std::ffi::OsString;
 
 use servicedir::signal::Signal;
 
-/// The signals that supervise catches; a child sets them back to their defaults.
-pub(crate) const CAUGHT: [Signal; 3] = [Signal::CHLD, Signal::TERM, Signal::INT];
-
-/// Sets these signals to what they do by default: once, all of them, in supervise itself, and in a
-/// child only what supervise has caught since, because a start is to be short.
+/// Sets these signals to what they do by default, in supervise itself, once: its children inherit it.
 ///
-/// exec(2) resets what is caught, and not what is ignored: SIGPIPE by many languages' start-up code,
-/// and whatever a script that starts supervise has said about signals.
+/// exec(2) does not reset what is ignored: SIGPIPE by many languages' start-up code, and whatever a
+/// script that starts supervise has ignored.
 pub(crate) fn default_dispositions(signals: impl IntoIterator<Item = Signal>) {
     // The kernel's own structure: handler, flags, restorer, mask. Not through the C library, which keeps
     // two signals to itself and would leave them as they are.

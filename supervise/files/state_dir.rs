@@ -1,7 +1,7 @@
 //! The state directory: the lock, the FIFOs, and the files that are replaced whole.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,12 @@ use servicedir::layout::{CONTROL, LOCK, OK};
 use servicedir::lock::{Lock, NotLocked};
 use servicedir::process::Place;
 use servicedir::report::{Failure, Why};
+use servicedir::trust;
 
-use crate::message::Message;
+use crate::message::{Message, warn};
 
 /// A status is much shorter; what is longer is none.
-const READ_MAX: u64 = 64 * 1024;
+const READ_MAX: usize = 64 * 1024;
 
 /// How long a lock is waited for that nobody who lives says to hold. Long enough for a child that a
 /// busy machine does not let run.
@@ -105,6 +106,11 @@ impl StateDir {
         Ok(())
     }
 
+    /// Whether `ok` is open.
+    pub(crate) fn is_ok_open(&self) -> bool {
+        self.ok.is_some()
+    }
+
     /// A new state directory in the place of this one, if this one was removed and a new one can be
     /// made.
     pub(crate) fn recreate_if_removed(&self) -> Option<Self> {
@@ -117,35 +123,34 @@ impl StateDir {
         Some(again)
     }
 
-    /// The content of a file; `None` if there is none of that name, or what has the name is no file.
+    /// The content of a file; `None` if there is none, or if it is not what a supervise wrote: a link,
+    /// another kind of file, one with a second name, one of a user who is neither root nor this one.
+    /// `service`: the service directory in a warning.
     ///
     /// # Errors
     /// It is there and cannot be read: a [`Failure`] that says it.
-    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let unable = |errno: rustix::io::Errno| {
-            Message::State {
+    pub(crate) fn read(&self, name: &str, service: &Path) -> Result<Option<Vec<u8>>, Failure> {
+        let path = self.shown.join(name);
+        match trust::read_own_at(&self.dir, name, READ_MAX) {
+            Ok(content) => Ok(Some(content)),
+            Err(refused) if refused.is_absent() => Ok(None),
+            Err(refused) if refused.errno().is_some() => Err(Message::State {
                 verb: "read",
-                path: self.shown.join(name),
-                why: Why::from(errno).to_string(),
+                path,
+                why: refused.to_string(),
             }
-            .fatal()
-        };
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
-            Err(errno) => return Err(unable(errno)),
-        };
-        let mode = rustix::fs::fstat(&file).map_err(unable)?.st_mode;
-        if FileType::from_raw_mode(mode) != FileType::RegularFile {
-            return Ok(None);
+            .fatal()),
+            Err(refused) => {
+                let why = refused.to_string();
+                warn(service, &Message::NotBelieved { path, why });
+                Ok(None)
+            }
         }
-        let mut content = Vec::new();
-        let read = File::from(file).take(READ_MAX).read_to_end(&mut content);
-        read.map_err(|error| {
-            unable(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
-        })?;
-        Ok(Some(content))
+    }
+
+    /// As [`StateDir::read`], where no content is as good as any reason for it.
+    pub(crate) fn content(&self, name: &str) -> Option<Vec<u8>> {
+        trust::read_own_at(&self.dir, name, READ_MAX).ok()
     }
 
     /// Puts a file with this content (mode 0644) in the place of the one of that name: a reader sees

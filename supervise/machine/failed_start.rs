@@ -16,8 +16,14 @@ impl Machine {
     /// There is no process: the system refused it.
     pub(super) fn run_not_spawned(&mut self, errno: i32, now: Moment) {
         self.history.last_start = Some(now.clock);
+        self.start_refused(format!("unable to fork: {}", Why(errno)), errno, now);
+    }
+
+    /// A start failed before there was a process.
+    pub(super) fn start_refused(&mut self, refusal: String, errno: i32, now: Moment) {
         self.history.last_end = Some(End::NotStarted(errno));
-        let refusal = format!("unable to fork: {}", Why(errno));
+        self.history.run_ended = Some(now.label);
+        self.journal.note_end(None, End::NotStarted(errno), false);
         let is_news = self.history.refusal != refusal;
         self.history.refusal = refusal;
         let next = self.failed_start(now);
@@ -85,7 +91,7 @@ impl Machine {
             ..
         } = &self.history;
         let last = match last_end {
-            Some(End::NotStarted(_)) if !refusal.is_empty() => format!(", the last: {refusal}"),
+            Some(_) if !refusal.is_empty() => format!(", the last: {refusal}"),
             Some(end) => format!(", the last: {end}"),
             None => String::new(),
         };

@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 use servicedir::options::Autorestart;
 use servicedir::process::Identity;
+use servicedir::report::Why;
 use servicedir::signal::Signal;
 use servicedir::status::{End, Want};
 use servicedir::tai64n::Tai64n;
 
+use super::check::Check;
 use super::run::{Stage, Then};
 use super::{Asked, Machine, State, throttle};
 use crate::event::{Action, Job, Moment};
 use crate::message::Message;
+
+/// How often the start of `finish` is tried where the system refuses it, and how long between two.
+const FINISH_TRIES: u32 = 10;
+const FINISH_AGAIN: Duration = Duration::from_secs(1);
 
 /// The exit code of a `finish` that says: failed for good (s6 has it so).
 const FAILED_FOR_GOOD: u8 = 125;
@@ -26,6 +32,10 @@ pub(super) struct Finish {
     pub(super) next: Next,
     /// When it is killed.
     pub(super) kill_at: Option<Instant>,
+    /// When it is started again, after a start that the system refused.
+    pub(super) retry_at: Option<Instant>,
+    /// How many starts the system has refused.
+    refusals: u32,
 }
 
 /// What follows the end of a run.
@@ -66,7 +76,7 @@ impl Machine {
     pub(super) fn run_ended(&mut self, end: End, now: Moment) {
         let State::Run(run) = &self.state else { return };
         let end = run.refused.map_or(end, End::NotStarted);
-        let (stage, process) = (run.stage, run.process);
+        let stage = run.stage;
         if let Some(check) = run.check.process() {
             self.actions.push_back(Action::Signal {
                 to: check,
@@ -74,15 +84,50 @@ impl Machine {
                 group: true,
             });
         }
-        if matches!(stage, Stage::Stopping { .. }) && self.options.killasgroup {
-            // The leader is a zombie still, so the group is still this service's.
+        let by_group = self.options.stopasgroup || self.options.killasgroup;
+        if matches!(stage, Stage::Stopping { .. }) && by_group {
+            return self.await_group(end);
+        }
+        self.run_over(end, now);
+    }
+
+    /// A stop of the group is over when the group is empty: until then what is left of it has the time
+    /// that the run had. With `killasgroup` alone it had no stop signal; without a limit it would be
+    /// waited for in vain, so it gets KILL at once.
+    fn await_group(&mut self, end: End) {
+        let without_end = !self.options.stopasgroup && self.options.stopwaitsecs.is_none();
+        let Some(run) = self.run() else { return };
+        run.ended = Some(end);
+        run.check = Check::Off;
+        let leader = run.process.pid;
+        if without_end {
             self.actions.push_back(Action::Signal {
-                to: process.pid,
+                to: leader,
                 signal: Signal::KILL,
                 group: true,
             });
         }
+        self.actions.push_back(Action::AwaitGroup(leader));
+    }
+
+    /// Nothing is left of the group.
+    pub(super) fn group_empty(&mut self, now: Moment) {
+        if let Some(end) = self.run().and_then(|run| run.ended) {
+            self.run_over(end, now);
+        }
+    }
+
+    fn run_over(&mut self, end: End, now: Moment) {
+        let State::Run(run) = &self.state else { return };
+        let (stage, executed, pid) = (run.stage, run.executed, run.process.pid);
         self.history.last_end = Some(end);
+        self.history.run_ended = Some(now.label);
+        let expected = !stage.is_unexpected_stop() && self.options.exitcodes.contains(end);
+        self.journal.note_end(Some(pid), end, expected);
+        if stage == Stage::Starting && executed && self.options.exitcodes.contains(end) {
+            let startsecs = humantime::format_duration(self.options.startsecs);
+            self.history.refusal = format!("{end} within startsecs ({startsecs})");
+        }
         let next = self.after(stage, end, now);
         if matches!(next, Next::Exited | Next::Fatal(_)) {
             // Not only after `finish`: a supervise that takes over meanwhile is not to start it.
@@ -92,11 +137,48 @@ impl Machine {
             process: None,
             next,
             kill_at: None,
+            retry_at: None,
+            refusals: 0,
         });
+        self.spawn_finish();
+    }
+
+    /// Asks for the start of `finish`.
+    pub(super) fn spawn_finish(&mut self) {
+        if let State::Finish(finish) = &mut self.state {
+            finish.retry_at = None;
+        }
         self.actions.push_back(Action::Spawn(Job::Finish {
-            end,
+            end: self.history.last_end.unwrap_or(End::Unknown),
             group: self.history.group,
         }));
+    }
+
+    /// The system refused to start `finish`: it is tried again, because a service may depend on what
+    /// its `finish` cleans up, but not without end, because a stop waits for it.
+    pub(super) fn finish_postponed(&mut self, errno: i32, now: Moment) {
+        let State::Finish(finish) = &mut self.state else {
+            return;
+        };
+        finish.refusals += 1;
+        if finish.refusals < FINISH_TRIES {
+            finish.retry_at = Some(now.clock + FINISH_AGAIN);
+            return;
+        }
+        self.warn(Message::FinishSkipped(Why(errno)));
+        self.finish_over(None, now);
+    }
+
+    /// The `finish` of another supervise, which runs.
+    pub(super) fn resume_finish(&mut self, process: Identity, next: Next, now: Moment) {
+        self.state = State::Finish(Finish {
+            process: None,
+            next,
+            kill_at: None,
+            retry_at: None,
+            refusals: 0,
+        });
+        self.finish_spawned(process, now);
     }
 
     /// What follows the end of a run that was in this stage.
@@ -186,7 +268,12 @@ impl Machine {
             Next::Again | Next::Start | Next::Backoff { .. } if self.exiting => {
                 self.rest(State::Exited { again: None });
             }
-            Next::Start => self.start(Asked::BySomeone, now),
+            Next::Start => {
+                // The status goes from STOPPING to STARTING; the journal shows the end in between.
+                self.state = State::Stopped;
+                self.note_changes(now);
+                self.start(Asked::BySomeone, now);
+            }
             Next::Again => match throttle::next_start(self.history.last_start, now.clock) {
                 again @ Some(_) => self.state = State::Exited { again },
                 None => self.start(Asked::Automatically, now),

@@ -43,6 +43,7 @@ impl Machine {
             state: State::Run(run),
             options,
             history,
+            journal,
             ..
         } = self
         else {
@@ -57,6 +58,9 @@ impl Machine {
             run.ready = true;
             history.ready_stamp = now.label;
         }
+        if failures > 0 && run.ready {
+            journal.note_failed_check(failures, end, now);
+        }
         run.check = Check::next(options, run.ready, failures, now.clock);
         let unhealthy = options.check_interval.is_some() && failures >= options.check_failures;
         if run.stage == Stage::Running && unhealthy {
@@ -64,6 +68,8 @@ impl Machine {
                 failures,
                 last: end,
             });
+            let why = format!("check failed {failures} times in a row");
+            self.journal.note_why(&why);
             self.stop(Then::Unexpected, now);
         }
     }

@@ -2,7 +2,7 @@
 
 use servicedir::options::Ready;
 use servicedir::process::Identity;
-use servicedir::status::{self, Phase, Record, Status};
+use servicedir::status::{self, End, Phase, Record, Status};
 use servicedir::tai64n::Tai64n;
 
 use super::finish::Next;
@@ -48,17 +48,25 @@ impl Machine {
             state_stamp: history.state_stamp,
             supervise: Some(history.supervise),
             watchdog: run.and_then(|run| run.watchdog.interval()),
-            reason: self.reason().to_owned(),
+            run_started: history.run_started,
+            run_ended: history.run_ended,
+            journal: self.journal.number,
+            reason: self.reason(),
             message: history.message.clone(),
         }
     }
 
     /// What is wrong: with the options, for good, or with the last start.
-    fn reason(&self) -> &str {
+    fn reason(&self) -> String {
+        let history = &self.history;
         match (&self.fault, &self.state) {
-            (Some(fault), _) => fault,
-            (None, State::Backoff { .. }) => &self.history.refusal,
-            (None, _) => &self.history.reason,
+            (Some(fault), _) => fault.clone(),
+            (None, State::Backoff { .. }) => match history.last_end {
+                Some(End::NotStarted(_)) | None => history.refusal.clone(),
+                Some(_) if history.refusal.is_empty() => String::new(),
+                Some(_) => format!("{}: a failed start", history.refusal),
+            },
+            (None, _) => history.reason.clone(),
         }
     }
 
@@ -123,7 +131,7 @@ impl Machine {
         }
     }
 
-    fn current_run(&self) -> Option<&Run> {
+    pub(super) fn current_run(&self) -> Option<&Run> {
         let State::Run(run) = &self.state else {
             return None;
         };
@@ -141,7 +149,7 @@ impl Machine {
         }
     }
 
-    fn next_start(&self) -> Option<Tai64n> {
+    pub(super) fn next_start(&self) -> Option<Tai64n> {
         if let State::Backoff { label, .. } = &self.state {
             return Some(*label);
         }

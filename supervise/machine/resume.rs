@@ -8,11 +8,11 @@ use servicedir::signal::Signal;
 use servicedir::status::{self, Phase, Record, Status, Want};
 
 use super::check::Check;
-use super::finish::{Finish, Next};
+use super::finish::Next;
 use super::run::{Run, Stage, Then, ready_by};
 use super::watchdog::Watchdog;
 use super::{Asked, Machine, State};
-use crate::event::Moment;
+use crate::event::{Moment, Unread};
 use crate::message::Message;
 
 impl Machine {
@@ -22,10 +22,13 @@ impl Machine {
         &mut self,
         status: &Status,
         record: &Record,
-        options: Result<Box<Options>, String>,
+        options: Result<Box<Options>, Unread>,
         started: Instant,
         now: Moment,
     ) {
+        self.resume_journal(record, status.paused);
+        let adopted = status.pid.filter(|_| status.phase == Phase::Run);
+        self.note_supervise(record.state, adopted, now);
         match options {
             Ok(options) => {
                 self.options = *options;
@@ -33,7 +36,7 @@ impl Machine {
             }
             // Where nothing runs, the next start tells.
             Err(_) if status.phase == Phase::Down => {}
-            Err(fault) => {
+            Err(Unread::Fault(fault) | Unread::Passing(fault, _)) => {
                 self.fault = Some(fault.clone());
                 self.warn(Message::OptionsUnread { fault });
             }
@@ -47,6 +50,8 @@ impl Machine {
         self.history.group = record.group;
         self.history.message.clone_from(&record.message);
         self.history.stamp = status.stamp;
+        self.history.run_started = record.run_started;
+        self.history.run_ended = record.run_ended;
         self.history.state_stamp = record.state_stamp;
         self.history.ready_stamp = record.ready_stamp;
         if self.fault.is_none() && !record.options_fault {
@@ -62,19 +67,12 @@ impl Machine {
                 self.resume_run(run, now);
             }
             (Phase::Finish, Some(process)) => {
-                let kill_at = self
-                    .options
-                    .finishsecs
-                    .and_then(|time| now.clock.checked_add(time));
                 let next = self.resumed_next(record, now);
-                self.state = State::Finish(Finish {
-                    process: Some(process),
-                    next,
-                    kill_at,
-                });
+                self.resume_finish(process, next, now);
             }
             (Phase::Down | Phase::Run | Phase::Finish, _) => self.resume_down(record, now),
         }
+        self.note_changes(now);
     }
 
     /// Goes on with the run. Where `control/t` ran in place of TERM, nobody may have heard how that

@@ -5,6 +5,7 @@ use std::time::Instant;
 use rustix::process::Pid;
 use servicedir::options::{Options, Ready};
 use servicedir::process::Identity;
+use servicedir::status::End;
 
 use super::check::Check;
 use super::watchdog::Watchdog;
@@ -19,6 +20,8 @@ pub(super) struct Run {
     pub(super) executed: bool,
     /// It could not become `./run`, for this errno.
     pub(super) refused: Option<i32>,
+    /// It has ended in a stop of its group, of which something is left.
+    pub(super) ended: Option<End>,
     pub(super) paused: bool,
     pub(super) term_sent: bool,
     pub(super) ready: bool,
@@ -42,6 +45,16 @@ pub(super) enum Stage {
     },
 }
 
+impl Stage {
+    /// A stop that nobody asked for, because the service was unhealthy.
+    pub(super) fn is_unexpected_stop(self) -> bool {
+        match self {
+            Self::Stopping { then, .. } => then == Then::Unexpected,
+            Self::Starting | Self::Running => false,
+        }
+    }
+}
+
 /// What a stop is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Then {
@@ -63,6 +76,7 @@ impl Run {
             stage: Stage::Starting,
             executed: false,
             refused: None,
+            ended: None,
             paused: false,
             term_sent: false,
             ready: false,

@@ -63,13 +63,15 @@ impl Machine {
             state: State::Run(run),
             options,
             actions,
+            journal,
             ..
         } = self
         else {
             return;
         };
         let past = |at: Option<Instant>| at.is_some_and(|at| at <= now.clock);
-        let (pid, wait, group) = (run.process.pid, options.stopwaitsecs, options.killasgroup);
+        let (pid, wait) = (run.process.pid, options.stopwaitsecs);
+        let group = options.killasgroup || run.ended.is_some();
         let unfed = past(run.watchdog_due());
         if past(run.check.deadline()) {
             match &mut run.check {
@@ -91,6 +93,7 @@ impl Machine {
         match &mut run.stage {
             Stage::Stopping { kill_at, .. } if past(*kill_at) => {
                 *kill_at = wait.and_then(|wait| now.clock.checked_add(wait.max(CHECK_AGAIN)));
+                journal.note_sent(pid, Signal::KILL, now);
                 actions.push_back(Action::Signal {
                     to: pid,
                     signal: Signal::KILL,
@@ -104,6 +107,7 @@ impl Machine {
             Stage::Stopping { .. } => {}
             Stage::Starting if !run.ready && past(run.ready_by) => {
                 self.warn(Message::NotReady);
+                self.journal.note_why("not ready within readysecs");
                 self.stop(Then::FailedStart, now);
             }
             Stage::Starting | Stage::Running if unfed => self.watchdog_expired(now),

@@ -7,7 +7,7 @@ use servicedir::status::Want;
 use super::finish::Next;
 use super::run::Run;
 use super::{Asked, Machine, State};
-use crate::event::{Action, Job, Moment, Purpose};
+use crate::event::{Action, Job, Moment, Purpose, Unread};
 use crate::message::Message;
 
 impl Machine {
@@ -16,6 +16,7 @@ impl Machine {
         if asked == Asked::AtBegin {
             self.want = Want::Up;
         }
+        self.retry = Asked::Automatically;
         if matches!(self.state, State::Fatal | State::Exited { .. }) && asked == Asked::BySomeone {
             self.history.failed_starts = 0;
         }
@@ -25,7 +26,7 @@ impl Machine {
     }
 
     /// The options have been read, or found at fault.
-    pub(super) fn options_read(&mut self, options: Result<Box<Options>, String>, now: Moment) {
+    pub(super) fn options_read(&mut self, options: Result<Box<Options>, Unread>, now: Moment) {
         let State::Loading(asked) = self.state else {
             return;
         };
@@ -34,15 +35,20 @@ impl Machine {
                 self.options = *options;
                 self.has_options = true;
                 self.fault = None;
+                self.retry = Asked::Automatically;
             }
-            Err(fault) if asked != Asked::Automatically || !self.has_options => {
+            Err(Unread::Passing(why, errno)) => {
+                self.retry = asked;
+                return self.start_refused(why, errno, now);
+            }
+            Err(Unread::Fault(fault)) if asked != Asked::Automatically || !self.has_options => {
                 self.warn(Message::OptionsRefused {
                     fault: fault.clone(),
                 });
                 self.fault = None;
                 return self.enter(Next::Fatal(fault), now);
             }
-            Err(fault) => {
+            Err(Unread::Fault(fault)) => {
                 // Said once: a service that restarts every second must not fill the log with it.
                 if self.fault.as_ref() != Some(&fault) {
                     self.fault = Some(fault.clone());
@@ -81,6 +87,7 @@ impl Machine {
         self.history.last_start = Some(now.clock);
         self.history.group = Some(process.pid);
         self.history.stamp = now.label;
+        self.history.run_started = Some(now.label);
         self.history.ready_stamp = now.label;
         self.history.message.clear();
         self.state = State::Run(Box::new(Run::new(process, &self.options, now.clock)));

@@ -46,6 +46,7 @@ impl Machine {
         let Some(run) = self.run().filter(|run| run.process.pid == pid) else {
             return;
         };
+        let group = group || run.ended.is_some();
         run.paused = false;
         run.term_sent |= signal == Signal::TERM && !handled;
         if !handled {
@@ -77,19 +78,19 @@ impl Machine {
             Signal::TERM => run.term_sent |= !handled,
             _ => {}
         }
-        let stopping = run.is_stopping();
+        let (stopping, group) = (run.is_stopping(), run.ended.is_some());
         if !handled {
             self.actions.push_back(Action::Signal {
                 to: pid,
                 signal,
-                group: false,
+                group,
             });
         }
         if stopping && signal == Signal::TERM {
             self.actions.push_back(Action::Signal {
                 to: pid,
                 signal: Signal::CONT,
-                group: false,
+                group,
             });
         }
     }
@@ -100,6 +101,7 @@ impl Machine {
         let (signal, group) = (self.options.stopsignal, self.options.stopasgroup);
         let Some(run) = self.run() else { return };
         let before = std::mem::replace(&mut run.process, process).pid;
+        run.ended = None;
         let mut stopped = run.is_stopping() && run.stop_at.is_none();
         for (_, purpose) in &mut self.scripts {
             match purpose {
@@ -140,6 +142,8 @@ impl Machine {
         run.stop_at = Some(now.clock + ABORT_FIRST);
         run.stage = Stage::Stopping { kill_at, then };
         let to = run.process.pid;
+        self.journal.note_sent(to, Signal::ABRT, now);
+        self.journal.note_why("the watchdog was not fed in time");
         for signal in [Signal::ABRT, Signal::CONT] {
             self.actions.push_back(Action::Signal {
                 to,

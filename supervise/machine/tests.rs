@@ -8,6 +8,7 @@ mod adoption;
 mod commands;
 mod faults;
 mod graph;
+mod journal;
 mod notices;
 mod readiness;
 mod stops;

@@ -23,7 +23,8 @@ const UNREAPED: Duration = Duration::from_secs(1);
 pub(crate) struct Adopted {
     identity: Identity,
     pidfd: OwnedFd,
-    /// The leader of its process group, if that is another process, which is still there.
+    /// Its process group, and the leader of that, if it is another process, which is still there.
+    group: Option<Pid>,
     leader: Option<OwnedFd>,
     /// It has ended, and its end is not known yet: it is looked for until then.
     zombie_until: Option<Instant>,
@@ -37,6 +38,7 @@ impl Adopted {
     pub(crate) fn new(identity: Identity) -> rustix::io::Result<Self> {
         let pidfd = identity.open()?;
         Ok(Self {
+            group: Place::of(identity.pid).and_then(|place| place.group),
             leader: leader(identity.pid),
             identity,
             pidfd,
@@ -46,6 +48,18 @@ impl Adopted {
 
     pub(crate) fn pid(&self) -> Pid {
         self.identity.pid
+    }
+
+    /// Its process group, with a descriptor of the leader; none if the leader is gone, because its pid
+    /// may be another process's by now.
+    pub(crate) fn group(&self) -> Option<(Pid, OwnedFd)> {
+        let group = self.group?;
+        let leader = match &self.leader {
+            Some(leader) => leader,
+            None if group == self.pid() => &self.pidfd,
+            None => return None,
+        };
+        Some((group, leader.try_clone().ok()?))
     }
 
     /// Sends it a signal, or the group that it is in.

@@ -19,6 +19,7 @@ use super::datagram::{Sender, receive};
 use super::kinship::{self, Kinship};
 use super::main_pid;
 use super::message::Message;
+use crate::child::closer::{self, Closers};
 use crate::event::Notice;
 use crate::files::state_dir::StateDir;
 
@@ -73,9 +74,9 @@ impl NotifySocket {
     /// As [`NotifySocket::bind`]; for an abstract name also that somebody else has taken it.
     pub(crate) fn bind_again(state: &StateDir) -> io::Result<Self> {
         // Where there is a socket, it cannot be opened.
-        match state.read(NOTIFY) {
-            Ok(Some(name)) => Self::at_name(&name),
-            Ok(None) | Err(_) => Self::at_path(state),
+        match state.content(NOTIFY) {
+            Some(name) => Self::at_name(&name),
+            None => Self::at_path(state),
         }
     }
 
@@ -104,28 +105,42 @@ impl NotifySocket {
         Ok(Self { socket, run: None })
     }
 
-    /// Reads the next datagram, if there is one. One that does not count has no notices, and the
-    /// descriptors that came with it are closed.
-    pub(crate) fn read(&self, main: Identity) -> Option<Received> {
+    /// Reads the next datagram, if there is one. One that does not count has no notices. All descriptors
+    /// but those of a barrier are handed to a closer.
+    pub(crate) fn read(&self, main: Identity, closers: &mut Closers) -> Option<Received> {
         let mut buffer = [0; LONGEST];
         let datagram = receive(self.as_fd(), &mut buffer).ok()?;
         let roots: Vec<Identity> = std::iter::once(main).chain(self.run).collect();
         let counts = datagram
             .sender
             .is_some_and(|sender| may_speak(sender, &roots));
-        let Some(bytes) = datagram.bytes.filter(|_| counts) else {
-            return Some(Received::default());
-        };
-        let message = Message::read(bytes);
+        let message = datagram.bytes.filter(|_| counts).map(Message::read);
+        let is_barrier = message.as_ref().is_some_and(|message| message.barrier);
+        let (barrier, others) = datagram
+            .descriptors
+            .into_iter()
+            .partition(|descriptor| is_barrier && closer::is_pipe(descriptor));
+        closers.close(others);
+        let message = message.unwrap_or_default();
         Some(Received {
             main: message.main.and_then(|pid| main_pid::checked(pid, &roots)),
             notices: message.notices,
-            barrier: if message.barrier {
-                datagram.descriptors
-            } else {
-                Vec::new()
-            },
+            barrier,
         })
+    }
+
+    /// Closes the socket, and what was sent and not read, without waiting for it.
+    pub(crate) fn close(self, closers: &mut Closers) {
+        // Nobody can send any more: what is queued is all.
+        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read).ok();
+        let mut buffer = [0; 1];
+        while let Ok(datagram) = receive(self.as_fd(), &mut buffer) {
+            // The end of the queue has no sender.
+            if datagram.sender.is_none() {
+                break;
+            }
+            closers.close(datagram.descriptors);
+        }
     }
 }
 

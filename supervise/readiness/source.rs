@@ -8,6 +8,7 @@ use servicedir::options::{Options, Ready};
 use servicedir::process::Identity;
 
 use super::socket::{NotifySocket, Received};
+use crate::child::closer::Closers;
 use crate::event::Notice;
 use crate::files::state_dir::StateDir;
 
@@ -52,20 +53,30 @@ impl Readiness {
         }
     }
 
+    /// The run is over.
+    pub(crate) fn close(&mut self, closers: &mut Closers) {
+        if let Self::Socket(socket) = std::mem::take(self) {
+            socket.close(closers);
+        }
+    }
+
     /// What to poll for reading.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn descriptor(&self, closers: &Closers) -> Option<BorrowedFd<'_>> {
         match self {
             Self::None => None,
+            Self::Socket(_) if !closers.has_room() => None,
             Self::Descriptor(pipe) => Some(pipe.as_fd()),
             Self::Socket(socket) => Some(socket.as_fd()),
         }
     }
 
     /// Reads the next message of the service, whose main process is given; `None` if there is none.
-    pub(crate) fn read(&mut self, main: Identity) -> Option<Received> {
+    pub(crate) fn read(&mut self, main: Identity, closers: &mut Closers) -> Option<Received> {
         match self {
             Self::None => None,
-            Self::Socket(socket) => socket.read(main),
+            // Read again when a closer has ended.
+            Self::Socket(_) if !closers.has_room() => None,
+            Self::Socket(socket) => socket.read(main, closers),
             Self::Descriptor(pipe) => {
                 let mut bytes = [0; 512];
                 let count = rustix::io::read(&*pipe, &mut bytes).ok()?;

@@ -43,7 +43,9 @@ fn next(message: Option<&Message>) -> Option<Message> {
         Some(UnableToWatch(..)) => EssentialEnded(name(), 0),
         Some(EssentialEnded(..)) => Killing(name()),
         Some(Killing(_)) => UnableToNotify(WHY),
-        Some(UnableToNotify(_)) => return None,
+        Some(UnableToNotify(_)) => ShortLog,
+        Some(ShortLog) => UnableToLog(WHY),
+        Some(UnableToLog(_)) => return None,
     })
 }
 

@@ -29,6 +29,8 @@ fn those_of_debian_packages_run_with_their_logs() {
         r#"
         {STAYS}
         suite
+        # Where there is none, clients look in /etc/service, as on Debian.
+        rmdir /service
         for service in bcron-sched bcron-spool bcron-update git-daemon mini-httpd socklog-inet socklog-unix; do
             [ -x /etc/sv/$service/run ] || {{ echo "$service is not installed: see tests/run"; exit 1; }}
             ln -s /etc/sv/$service /etc/service/$service
@@ -63,14 +65,92 @@ fn those_of_debian_packages_run_with_their_logs() {
     assert_eq!(line(&said, "left"), "[]", "{said}");
 }
 
+/// The same on a system without the older packages; beside them, those whose run scripts have Debian's
+/// interpreter for runit, of which this suite's package has its own.
+#[test]
+fn those_of_debian_packages_run_without_an_older_suite() {
+    let said = world(&format!(
+        r#"
+        {STAYS}
+        suite
+        without_older_suites
+        rmdir /service
+        for service in bcron-sched bcron-spool bcron-update git-daemon mini-httpd socklog-inet socklog-unix; do
+            update-service --add /etc/sv/$service
+            mkdir -p /var/log/runit/$service
+        done
+        mkdir -p /var/www/html /var/lib/git
+        # Its policy would keep every service down.
+        rm -f /usr/sbin/policy-rc.d
+        mkdir -p /etc/sv/invoked/env /etc/sv/refused
+        echo 'WORD="from /etc/default"' >/etc/default/invoked
+        echo 'from env' >/etc/sv/invoked/env/OTHER
+        cat >/etc/sv/invoked/run <<'END'
+#!/usr/bin/env /lib/runit/invoke-run
+echo "$NAME has $WORD, $OTHER" >/tmp/invoked
+exec chpst -u nobody sleep 1000
+END
+        printf '#!/usr/bin/env /lib/runit/invoke-run\nexit 162\n' >/etc/sv/refused/run
+        printf '#!/bin/sh\nexec /lib/runit/finish-exec "$@"\n' >/etc/sv/refused/finish
+        chmod +x /etc/sv/invoked/run /etc/sv/refused/run /etc/sv/refused/finish
+        update-service --add /etc/sv/invoked
+        update-service --add /etc/sv/refused
+        svscan /etc/service 2>/tmp/err & scanner=$!
+        for service in bcron-sched bcron-spool bcron-update git-daemon mini-httpd socklog-inet socklog-unix; do
+            await stays /etc/service/$service
+            await stays /etc/service/$service/log
+        done
+        await test -s /tmp/invoked
+        echo "invoked: $(cat /tmp/invoked)"
+        await sh -c 'svstat /etc/service/refused | grep -q ": down"'
+        echo "status: $(say sv status git-daemon)"
+        echo "check: $(say sv check socklog-unix)"
+        logger -p user.info 'to be found in the log'
+        await grep -q 'to be found in the log' /var/log/runit/socklog/main/current
+        echo "listed: $(update-service --list invoked)"
+        echo "removed: $(say update-service --remove /etc/sv/invoked)"
+        await sh -c '! svok /etc/sv/invoked'
+        stop_all
+        "#
+    ));
+    assert_eq!(
+        line(&said, "invoked"),
+        "invoked has from /etc/default, from env"
+    );
+    assert!(
+        line(&said, "status").starts_with("0 | run: git-daemon: (pid "),
+        "{said}"
+    );
+    assert!(line(&said, "check").starts_with("0 | "), "{said}");
+    assert_eq!(line(&said, "listed"), "invoked -> /etc/sv/invoked");
+    assert!(
+        line(&said, "removed").starts_with("0 | Service invoked removed"),
+        "{said}"
+    );
+    assert_eq!(line(&said, "exit"), "0", "{said}");
+    assert_eq!(line(&said, "left"), "[]", "{said}");
+}
+
 #[test]
 fn those_for_daemontools_run_with_its_tools() {
+    for_daemontools("");
+}
+
+#[test]
+fn those_for_daemontools_run_without_it() {
+    for_daemontools("suite; without_older_suites");
+}
+
+/// A service with daemontools' loaders and logger, on a system that `first` has prepared.
+#[track_caller]
+fn for_daemontools(first: &str) {
     for tool in ["setuidgid", "envdir", "softlimit", "multilog"] {
         peer(tool);
     }
     let said = world(&format!(
         r#"
         {STAYS}
+        {first}
         mkdir -p /service/echo/env /service/echo/log/main
         chown nobody /service/echo/log/main
         echo 'hello there' >/service/echo/env/GREETING

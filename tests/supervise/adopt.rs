@@ -375,6 +375,117 @@ fn a_pid_of_another_pid_namespace_is_neither_adopted_nor_signalled() {
 }
 
 #[test]
+fn a_process_that_leads_no_session_is_neither_adopted_nor_signalled() {
+    be_the_subreaper();
+    // Its pid and its start time are true.
+    forged(|_| {});
+}
+
+/// Kills a supervise, lets `change` do something to its status, and expects the next one to start the
+/// service anew.
+#[track_caller]
+fn not_believed(reason: &str, change: impl FnOnce(&Path)) {
+    let service = alone("web");
+    let mut supervise = service.supervise();
+    let first = service.until_running();
+    supervise.signal(libc::SIGKILL);
+    supervise.ended();
+    change(&service.state_file("status"));
+    let mut supervise = service.supervise();
+    let own = service.until_replaced(first);
+    assert_ne!(own, first);
+    assert!(alive(first), "the recorded process was signalled");
+    let message = format!("supervise: warning: web: ignoring web/supervise/status: {reason}\n");
+    assert_eq!(service.messages(), message);
+    service.send("dx");
+    supervise.ended();
+    kill(first, libc::SIGKILL);
+    reap(first);
+}
+
+#[test]
+fn a_status_that_another_user_can_have_written_is_not_believed() {
+    be_the_subreaper();
+    not_believed(
+        "owned by user 65534, who is not the owner of the service directory",
+        |status| std::os::unix::fs::chown(status, Some(65_534), None).unwrap(),
+    );
+    not_believed("a symbolic link, which is not followed here", |status| {
+        let other = status.with_file_name("other");
+        fs::rename(status, &other).unwrap();
+        std::os::unix::fs::symlink("other", status).unwrap();
+    });
+    not_believed("it has another hard link", |status| {
+        fs::hard_link(status, status.with_file_name("other")).unwrap();
+    });
+}
+
+#[test]
+fn a_supervise_that_cannot_tell_its_boot_or_its_namespaces_starts_nothing() {
+    be_the_subreaper();
+    let service = Service::new("web").script("run", "echo $$ >>starts; exec sleep 1000");
+    let mut supervise = service.supervise();
+    let pid = service.until_running();
+    until("its start", || service.lines("starts").len() == 1);
+    supervise.signal(libc::SIGKILL);
+    supervise.ended();
+    let all = "stat,newfstatat,open,openat,read,readlink";
+    for (file, errno) in [
+        ("/proc/sys/kernel/random/boot_id", "EMFILE"),
+        ("/proc/sys/kernel/random/boot_id", "EIO"),
+        ("/proc/self/ns/pid", "ENOMEM"),
+        ("/proc/self/ns/time", "EIO"),
+    ] {
+        let fault = format!("inject={all}:error={errno}");
+        let arguments = ["-q", "-o", "/dev/null", "-P", file, "-e", &fault];
+        let mut failing = service.supervise_behind("strace", &arguments);
+        assert_eq!(failing.ended().code(), Some(111), "{file} {errno}");
+        assert!(
+            service
+                .messages()
+                .contains("unable to identify this boot and pid namespace: "),
+            "{file} {errno}: {}",
+            service.messages()
+        );
+        assert!(alive(pid));
+    }
+    let (supervise, after) = {
+        let supervise = service.supervise();
+        let after = taken_over(&service, &supervise);
+        (supervise, after)
+    };
+    assert_eq!(pid_of(&after), pid);
+    assert_eq!(service.lines("starts").len(), 1);
+    drop(supervise);
+    kill(pid, libc::SIGKILL);
+    reap(pid);
+}
+
+#[test]
+fn a_supervise_of_another_time_namespace_adopts_the_service() {
+    be_the_subreaper();
+    let service = alone("web");
+    let mut supervise = service.supervise();
+    let pid = service.until_running();
+    supervise.signal(libc::SIGKILL);
+    supervise.ended();
+    let arguments = ["--time", "--boottime", "1000000", "--fork", "--kill-child"];
+    let mut shifted = service.supervise_behind("unshare", &arguments);
+    let after = service.until("an adoption", |_, record| {
+        record
+            .supervise
+            .is_some_and(|by| alive(by.as_raw_nonzero().get()))
+    });
+    assert_eq!(pid_of(&after), pid);
+    service.send("d");
+    reap(pid);
+    let stopped = service.until_state(State::Stopped);
+    assert_eq!(stopped.record.unwrap().last_end, killed(Signal::TERM));
+    shifted.signal(libc::SIGKILL);
+    shifted.ended();
+}
+
+#[test]
 fn a_new_pid_namespace_starts_the_service_anew() {
     be_the_subreaper();
     let service = Service::new("web").script("run", "echo $$ >>starts; exec sleep 1000");

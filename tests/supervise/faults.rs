@@ -212,7 +212,7 @@ fn what_cannot_be_made_at_the_start_is_said() {
         ),
         ("chdir", "EIO", "unable to chdir to web: I/O error"),
         (
-            "pipe2",
+            "signalfd,signalfd4",
             "ENFILE",
             "unable to catch signals: file table overflow",
         ),
@@ -248,6 +248,8 @@ fn with_any_number_of_descriptors_supervise_runs_or_says_why_not() {
                 {
                     Ok(None)
                 }
+                // No descriptor is left for it.
+                _ if service.messages().contains("unable to write the status") => Ok(None),
                 seen => Err(Box::new((limit, seen, service.messages()))),
             }
         });

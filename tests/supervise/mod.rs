@@ -4,6 +4,7 @@ mod adopt;
 mod adopt_kills;
 mod control;
 mod faults;
+mod journal;
 mod manual;
 mod notify;
 mod notify_main;

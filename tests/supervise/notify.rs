@@ -212,6 +212,50 @@ fn a_flood_of_strangers_does_not_keep_supervise_from_its_work() {
     assert_eq!(service.descriptors(), descriptors - 1);
 }
 
+/// Sends connections whose close(2) waits a minute for data that nobody reads, and stays.
+const LINGERING: &str = "
+import struct
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+server.bind(('127.0.0.1', 0))
+server.listen(64)
+line = connect(sys.argv[1])
+peers = []
+for _ in range(3):
+    client = socket.create_connection(server.getsockname())
+    peers.append(server.accept()[0])
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 60))
+    client.setblocking(False)
+    try:
+        while True: client.send(b'x' * 65536)
+    except BlockingIOError: pass
+    client.setblocking(True)
+    socket.send_fds(line, [b'x'], [client.fileno()])
+    client.close()
+print('sent', flush=True)
+time.sleep(1000)
+";
+
+#[test]
+fn a_descriptor_that_is_slow_to_close_does_not_keep_supervise_from_obeying() {
+    let service = Service::ready("web");
+    let mut stranger = Running::start(
+        Command::new(python())
+            .arg("-c")
+            .arg(format!("{PRELUDE}{LINGERING}"))
+            .arg(service.path("supervise/notify"))
+            .stdout(Stdio::piped()),
+    );
+    let mut sent = [0; 5];
+    let mut told = stranger.child().stdout.take().unwrap();
+    std::io::Read::read_exact(&mut told, &mut sent).unwrap();
+    service.tell_and_wait("say('STATUS=heard')");
+    assert_eq!(service.record().message, "heard");
+    assert!(service.svc(&["-d", "-w", "-T", "30s"]).status.success());
+    stranger.signal(libc::SIGKILL);
+    stranger.ended();
+}
+
 #[test]
 fn a_process_of_another_service_cannot_be_made_the_main_one() {
     let service = Service::ready("web");

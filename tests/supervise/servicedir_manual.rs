@@ -143,6 +143,9 @@ fn low() -> Record {
         state_stamp: Tai64n([0; 12]),
         supervise: None,
         watchdog: None,
+        run_started: None,
+        run_ended: None,
+        journal: 0,
         reason: String::new(),
         message: String::new(),
     }
@@ -233,6 +236,9 @@ fn every_offset_of_the_record_stands_there() {
         state_stamp: _,
         supervise: _,
         watchdog: _,
+        run_started: _,
+        run_ended: _,
+        journal: _,
         reason: _,
         message: _,
     } = low();
@@ -268,6 +274,15 @@ fn every_offset_of_the_record_stands_there() {
     });
     check_record("watchdog", |record| {
         record.watchdog = Some(std::time::Duration::from_micros(u64::MAX))
+    });
+    check_record("was last started", |record| {
+        record.run_started = Some(Tai64n([255; 12]))
+    });
+    check_record("last ended", |record| {
+        record.run_ended = Some(Tai64n([255; 12]))
+    });
+    check_record("last line of the journal", |record| {
+        record.journal = u64::MAX
     });
 }
 

@@ -129,6 +129,68 @@ fn stopasgroup_ends_what_a_shell_has_started() {
     });
 }
 
+/// A wrapper that ends at once, and a server that saves its data when it gets TERM.
+const WRAPPED: &str = "\
+    (trap 'while [ ! -e go ]; do sleep 0.05; done; echo saved >dump; exit' TERM
+     echo up >server; while :; do sleep 0.05; done) &
+    trap 'echo gone >wrapper; exit 0' TERM
+    while :; do sleep 0.05; done";
+
+#[test]
+fn a_stop_of_the_group_waits_for_all_of_the_group() {
+    let service = Service::new("web")
+        .script("run", WRAPPED)
+        .file("options/startsecs", "0")
+        .file("options/stopasgroup", "yes");
+    let supervise = service.supervise();
+    let pid = service.until_running();
+    until("the server", || !service.read("server").is_empty());
+    service.send("d");
+    until("the wrapper's end", || {
+        !service.read("wrapper").is_empty() && !alive(pid)
+    });
+    assert_eq!(service.record().state, State::Stopping);
+    assert_eq!(service.read("dump"), "");
+    std::fs::write(service.dir().join("go"), "").unwrap();
+    service.until_state(State::Stopped);
+    assert_eq!(service.read("dump"), "saved\n");
+    until("nothing but supervise", || {
+        service.processes() == [supervise.pid()]
+    });
+}
+
+#[test]
+fn the_rest_of_a_group_gets_kill_after_stopwaitsecs() {
+    let service = Service::new("web")
+        .script("run", WRAPPED)
+        .file("options/startsecs", "0")
+        .file("options/stopwaitsecs", "1s")
+        .file("options/stopasgroup", "yes");
+    let supervise = service.supervise();
+    service.until_running();
+    until("the server", || !service.read("server").is_empty());
+    service.send("d");
+    let record = service.until_state(State::Stopped).record.unwrap();
+    assert_eq!(record.last_end, Some(End::Exited(0)));
+    assert_eq!(service.read("dump"), "");
+    until("nothing but supervise", || {
+        service.processes() == [supervise.pid()]
+    });
+}
+
+#[test]
+fn an_end_within_startsecs_that_was_expected_has_its_reason() {
+    let service = Service::new("web")
+        .script("run", "exit 0")
+        .file("options/startsecs", "30");
+    let _supervise = service.supervise();
+    let record = service.until_state(State::Backoff).record.unwrap();
+    assert_eq!(
+        record.reason,
+        "exited 0 within startsecs (30s): a failed start"
+    );
+}
+
 #[test]
 fn killasgroup_ends_a_group_that_ignores_term() {
     let service = Service::new("web")

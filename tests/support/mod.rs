@@ -32,6 +32,8 @@ pub fn program(name: &str) -> &'static Path {
         "supervise" => env!("CARGO_BIN_EXE_supervise"),
         "svc" => env!("CARGO_BIN_EXE_svc"),
         "svstat" => env!("CARGO_BIN_EXE_svstat"),
+        "runsv" => env!("CARGO_BIN_EXE_runsv"),
+        "runsvchdir" => env!("CARGO_BIN_EXE_runsvchdir"),
         "sv" => env!("CARGO_BIN_EXE_sv"),
         "svok" => env!("CARGO_BIN_EXE_svok"),
         "svlogd" => env!("CARGO_BIN_EXE_svlogd"),

@@ -10,6 +10,18 @@ const PRELUDE: &str = r#"
 suite() {
     /opt/project/install --from /opt/servicedir --openrc
 }
+# Removes all that daemontools and runit have on PATH, as their removal would; and puts in their place what
+# this suite's Debian package has for the packages that depend on them.
+without_older_suites() {
+    dpkg -L daemontools runit | while read -r file; do
+        case $file in /bin/* | /sbin/* | /usr/bin/* | /usr/sbin/*) [ -d "$file" ] || rm -f "$file" ;; esac
+    done
+    cp /opt/project/packaging/debian/invoke-run /opt/project/packaging/debian/finish-exec /lib/runit/
+    cp /opt/project/packaging/debian/update-service /usr/sbin/
+    for name in chpst setuidgid svc sv supervise runsv multilog svlogd; do
+        case $(command -v "$name" || :) in /usr/local/bin/* | "") ;; *) echo "$name is another suite's"; exit 1 ;; esac
+    done
+}
 # await CONDITION...: waits for it, with an end.
 await() {
     tries=0

@@ -1,6 +1,7 @@
 //! sv, beside runit's sv on the same services, under our supervise and under runsv.
 
 mod command;
+mod names;
 mod script;
 mod status;
 

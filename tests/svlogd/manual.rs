@@ -20,6 +20,7 @@ fn options_stand_in_the_help_and_in_the_manual() {
                 "-l",
                 "-b",
                 "-v",
+                "-h",
                 "--timestamp",
                 "--utc",
                 "--iso",
@@ -32,7 +33,10 @@ fn options_stand_in_the_help_and_in_the_manual() {
                 "--version",
             ][..],
         ),
-        ("tai64nlocal", &["--help", "--version"]),
+        ("tai64nlocal", &["-h", "--help", "--version"]),
+        ("tai64n", &["-h", "--help", "--version"]),
+        ("multilog", &["-h", "--help", "--version"]),
+        ("readproctitle", &["-h", "--help", "--version"]),
     ] {
         let help = output(program(name), ["--help"]);
         assert_eq!((help.status.code(), stderr(&help).as_str()), (Some(0), ""));
@@ -77,6 +81,11 @@ fn the_manual_names_every_word_of_a_config() {
         "e Ns",
         "E Ns",
         "full drop",
+        "full wait",
+        "rotate daily",
+        "rotate hourly",
+        "mode Ar",
+        "group Ar",
     ] {
         assert!(manual.contains(word), "{word}");
     }

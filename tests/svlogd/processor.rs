@@ -249,3 +249,23 @@ fn term_does_not_wait_for_a_slow_processor_to_read_the_pipe() {
     logger.running.signal(libc::SIGTERM);
     assert_eq!(logger.running.ended().code(), Some(0));
 }
+
+#[test]
+fn an_old_file_that_waits_for_the_processor_takes_lines_until_it_is_full() {
+    let scratch = Scratch::new();
+    let dir = LogDir::new(&scratch, "log", "t1\nn1\n!exec sleep 1000\n");
+    let mut logger = Logger::svlogd(&scratch, &[], &[&dir]);
+    rotate_one(&mut logger, &dir);
+    logger.write("two\n");
+    let since = Instant::now();
+    until("more than the age", || {
+        since.elapsed() > Duration::from_millis(1300)
+    });
+    logger.write("three\n");
+    dir.holds("one\ntwo\nthree\n");
+    assert_eq!(dir.old_names().len(), 1);
+    logger.running.signal(libc::SIGTERM);
+    dir.holds("one\ntwo\nthree\n");
+    logger.running.signal(libc::SIGTERM);
+    assert_eq!(logger.running.ended().code(), Some(0));
+}

@@ -505,7 +505,7 @@ fn without_memory_for_a_second_stack_it_starts() {
         "-o",
         "/dev/null",
         "-e",
-        "inject=sigaltstack:error=ENOMEM",
+        "inject=mmap,mprotect:error=ENOMEM",
     ]);
     command.arg(program("svscan")).arg(scan.scan_dir());
     scan.prepare(&mut command);

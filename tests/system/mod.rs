@@ -6,5 +6,6 @@ mod injections;
 mod install;
 mod moving;
 mod openrc;
+mod packages;
 mod storm;
 mod systemd;

@@ -47,13 +47,6 @@ const START: &str = r#"
         printf '#!/bin/sh\nexec %s\n' "$4" >"$1/$2/log/run"
         chmod +x "$1/$2/run" "$1/$2/log/run"
     }
-    # All that the older packages have on PATH.
-    without_older_suites() {
-        dpkg -L daemontools runit | while read -r file; do
-            case $file in /bin/* | /sbin/* | /usr/bin/* | /usr/sbin/*) [ -d "$file" ] || rm -f "$file" ;; esac
-        done
-        ! PATH=/usr/bin:/usr/sbin:/bin:/sbin command -v chpst setuidgid svc sv supervise runsv
-    }
 "#;
 
 #[test]

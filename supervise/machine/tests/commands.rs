@@ -186,7 +186,7 @@ fn signals_do_not_go_to_finish_except_kill() {
     for (byte, expected) in [
         ("t", "EXITED"),
         ("p", "EXITED"),
-        ("k", "EXITED KILL-finish"),
+        ("k", "EXITED KILL-finish-group"),
     ] {
         check(
             up(Options::default()).with_finish(),
@@ -418,7 +418,7 @@ fn down_while_control_u_runs_starts_nothing() {
         down(Options::default()).with_scripts("u"),
         &[
             (0, Begin, "STARTING control/u"),
-            (100, Say("k"), "STARTING KILL-u"),
+            (100, Say("k"), "STARTING KILL-u-group"),
             (100, Say("x"), "STARTING"),
             (101, ScriptExits('u', 0), "STOPPED leave"),
         ],

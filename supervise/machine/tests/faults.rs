@@ -3,7 +3,9 @@
 use servicedir::options::Options;
 use servicedir::status::End;
 
-use super::At::{Begin, Executed, Exits, Fork, Passed, Refused, Say};
+use super::At::{
+    Begin, Executed, Exits, Fault, Fork, Options as Files, Passed, Refused, Say, Unreadable,
+};
 use super::{check, down, options, up};
 
 fn retries(retries: u32) -> Options {
@@ -176,4 +178,68 @@ fn the_next_start_stands_in_the_record_while_it_is_due() {
     assert_eq!((record.failed_starts, record.start_retries), (1, Some(3)));
     let world = check(world, &[(1500, Passed, "STARTING run")]);
     assert_eq!(world.record().next_start, None);
+}
+
+#[test]
+fn an_error_that_passes_while_the_options_are_read_is_a_failed_start() {
+    let world = check(
+        down(Options::default()),
+        &[
+            (0, Unreadable(libc::EMFILE), "STOPPED"),
+            (0, Begin, "BACKOFF"),
+            (1000, Passed, "BACKOFF"),
+            (1500, Files(Options::default()), "BACKOFF"),
+            (2000, Passed, "STARTING run"),
+        ],
+    );
+    assert_eq!(world.record().failed_starts, 2);
+    // On a restart too, and a fault of the files is FATAL still where none were ever read.
+    check(
+        down(Options::default()),
+        &[
+            (0, Unreadable(libc::EIO), "STOPPED"),
+            (0, Begin, "BACKOFF"),
+            (500, Fault("options/x: unknown option"), "BACKOFF"),
+            (1000, Passed, "FATAL"),
+        ],
+    );
+}
+
+#[test]
+fn autostart_no_holds_after_an_error_that_passed() {
+    let off = options(|options| options.autostart = false);
+    check(
+        down(Options::default()),
+        &[
+            (0, Unreadable(libc::ENOMEM), "STOPPED"),
+            (0, Begin, "BACKOFF"),
+            (500, Files(off), "BACKOFF"),
+            (1000, Passed, "STOPPED"),
+        ],
+    );
+}
+
+#[test]
+fn an_expected_end_within_startsecs_has_its_reason() {
+    let two = options(|options| options.startretries = Some(1));
+    let world = check(
+        down(two),
+        &[
+            (0, Begin, "STARTING run"),
+            (0, Executed, "STARTING"),
+            (10, Exits(0), "BACKOFF"),
+        ],
+    );
+    let reason = world.record().reason;
+    assert_eq!(reason, "exited 0 within startsecs (1s): a failed start");
+    let world = check(
+        world,
+        &[
+            (1010, Passed, "STARTING run"),
+            (1010, Executed, "STARTING"),
+            (1020, Exits(0), "FATAL"),
+        ],
+    );
+    let reason = "2 failed starts, the last: exited 0 within startsecs (1s)";
+    assert_eq!(world.record().reason, reason);
 }

@@ -104,6 +104,7 @@ impl Scene {
                     Some(Event::Spawned(*job, identity(self.script.unwrap())))
                 }
                 Action::Spawn(job) => Some(Event::NotSpawned(*job, None)),
+                Action::AwaitGroup(_) => Some(Event::GroupEmpty),
                 Action::Release | Action::Signal { .. } | Action::Warn(_) | Action::Leave => None,
             };
             match action {
@@ -111,6 +112,7 @@ impl Scene {
                 Action::ReadOptions
                 | Action::Spawn(_)
                 | Action::Release
+                | Action::AwaitGroup(_)
                 | Action::Warn(_)
                 | Action::Leave => {}
             }

@@ -7,8 +7,8 @@ use servicedir::signal::Signal;
 use servicedir::status::End;
 
 use super::At::{
-    Begin, CheckExits, Executed, Exits, FinishExits, Fork, Killed, Passed, Refused, Say,
-    ScriptExits,
+    Begin, CheckExits, Executed, Exits, FinishExits, Fork, GroupEmpty, Killed, Passed, Refused,
+    Replaced, Say, ScriptExits,
 };
 use super::world::{Role, killed};
 use super::{check, down, options, up};
@@ -93,22 +93,125 @@ fn the_stop_signal_goes_to_the_group() {
         &[
             (2000, Say("d"), "STOPPING INT-group CONT-group"),
             (7000, Passed, "STOPPING KILL-group"),
-            (7001, Killed(Signal::KILL), "STOPPED KILL-group"),
+            (7001, Killed(Signal::KILL), "STOPPED"),
         ],
     );
 }
 
 #[test]
-fn what_is_left_of_the_group_is_killed_where_kill_goes_to_the_group() {
-    let group = options(|options| options.killasgroup = true);
-    check(
-        up(group.clone()),
+fn a_stop_of_the_group_is_over_when_the_group_is_empty() {
+    let group = options(|options| {
+        options.stopasgroup = true;
+        options.killasgroup = true;
+        options.stopwaitsecs = seconds(5);
+    });
+    let stopped = || {
+        check(
+            up(group.clone()).with_children().with_finish(),
+            &[
+                (2000, Say("d"), "STOPPING TERM-group CONT-group"),
+                (2001, Exits(0), "STOPPING"),
+            ],
+        )
+    };
+    let world = check(
+        stopped(),
         &[
-            (2000, Say("d"), "STOPPING TERM CONT"),
-            (2001, Exits(0), "STOPPED KILL-group"),
+            (4000, GroupEmpty, "STOPPING finish"),
+            (4001, FinishExits(0), "STOPPED"),
         ],
     );
-    check(up(group), &[(2001, Exits(0), "STARTING run")]);
+    assert_eq!(world.record().last_end, Some(End::Exited(0)));
+    check(
+        stopped(),
+        &[
+            (7000, Passed, "STOPPING KILL-group"),
+            (7001, GroupEmpty, "STOPPING finish"),
+        ],
+    );
+    check(
+        stopped(),
+        &[
+            (2500, Say("u"), "STOPPING"),
+            (3000, Say("k"), "STOPPING KILL-group"),
+            (3001, GroupEmpty, "STOPPING finish"),
+            (3002, FinishExits(0), "STARTING run"),
+        ],
+    );
+}
+
+#[test]
+fn with_killasgroup_alone_the_rest_gets_kill_after_stopwaitsecs_or_at_once() {
+    let group = |wait| {
+        let options = options(|options| {
+            options.killasgroup = true;
+            options.stopwaitsecs = wait;
+        });
+        up(options).with_children()
+    };
+    check(
+        group(seconds(5)),
+        &[
+            (2000, Say("d"), "STOPPING TERM CONT"),
+            (2001, Exits(0), "STOPPING"),
+            (7000, Passed, "STOPPING KILL-group"),
+            (7001, GroupEmpty, "STOPPED"),
+        ],
+    );
+    check(
+        group(None),
+        &[
+            (2000, Say("d"), "STOPPING TERM CONT"),
+            (2001, Exits(0), "STOPPING KILL-group"),
+            (2002, GroupEmpty, "STOPPED"),
+        ],
+    );
+    check(group(None), &[(2001, Exits(0), "STARTING run")]);
+}
+
+#[test]
+fn a_supervise_that_adopts_a_stop_of_a_group_goes_on_with_it() {
+    let group = options(|options| {
+        options.stopasgroup = true;
+        options.killasgroup = true;
+        options.stopwaitsecs = seconds(5);
+    });
+    check(
+        up(group).with_children(),
+        &[
+            (2000, Say("d"), "STOPPING TERM-group CONT-group"),
+            (3000, Replaced, "STOPPING"),
+            (3001, Exits(0), "STOPPING"),
+            (4000, GroupEmpty, "STOPPED"),
+        ],
+    );
+}
+
+#[test]
+fn finish_is_tried_again_where_the_system_refuses_it() {
+    check(
+        up(Options::default()).with_finish(),
+        &[
+            (2000, Say("d"), "STOPPING TERM CONT"),
+            (2000, Fork(Some(libc::EAGAIN)), "STOPPING"),
+            (2001, Exits(0), "STOPPING no-finish"),
+            (2002, Fork(None), "STOPPING"),
+            (3001, Passed, "STOPPING finish"),
+            (3002, FinishExits(0), "STOPPED"),
+        ],
+    );
+}
+
+#[test]
+fn kill_takes_the_children_of_finish_too() {
+    check(
+        up(Options::default()).with_finish(),
+        &[
+            (2000, Say("d"), "STOPPING TERM CONT"),
+            (2001, Exits(0), "STOPPING finish"),
+            (2002, Say("k"), "STOPPING KILL-finish-group"),
+        ],
+    );
 }
 
 #[test]
@@ -169,14 +272,19 @@ fn the_wait_for_a_retry_counts_from_the_end_of_the_run() {
 
 #[test]
 fn no_process_is_left_for_finish_or_control_scripts() {
-    check(
+    let mut world = check(
         up(Options::default()).with_finish().with_scripts("t"),
         &[
             (2000, Fork(Some(libc::EAGAIN)), "RUNNING"),
             (2000, Say("d"), "STOPPING no-control/t TERM CONT"),
-            (2001, Exits(0), "STOPPED no-finish"),
+            (2001, Exits(0), "STOPPING no-finish"),
         ],
     );
+    for second in 3..11 {
+        world = check(world, &[(second * 1000 + 1, Passed, "STOPPING no-finish")]);
+    }
+    let world = check(world, &[(11001, Passed, "STOPPED no-finish")]);
+    assert_eq!(world.warnings, ["finish was not run: try again"]);
 }
 
 #[test]

@@ -10,9 +10,10 @@ use servicedir::signal::Signal;
 use servicedir::status::{End, State, Status, Want};
 
 use super::super::Machine;
+use super::super::journal::Journal;
 use super::world::{Role, World, killed};
 use super::{At, options};
-use crate::event::{Event, Notice};
+use crate::event::{Event, Notice, Unread};
 
 /// What may happen next, whatever the state is.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +95,9 @@ fn apply(world: &mut World, stimulus: Stimulus, trouble: Trouble) {
     match trouble {
         Trouble::None => {}
         Trouble::NoFork => world.fork = Some(libc::EAGAIN),
-        Trouble::BadOptions => world.files = Err("options/x: unknown option".to_owned()),
+        Trouble::BadOptions => {
+            world.files = Err(Unread::Fault("options/x: unknown option".to_owned()));
+        }
     }
     match stimulus {
         Stimulus::Say(bytes) => drop(world.play(&At::Say(bytes))),
@@ -111,6 +114,11 @@ fn apply(world: &mut World, stimulus: Stimulus, trouble: Trouble) {
     }
     world.fork = None;
     world.files = files;
+    // A finish that the system refused is tried again.
+    if world.finish_waits() {
+        world.now = world.deadline().unwrap().max(world.now);
+        world.play(&At::Passed);
+    }
     // A check that was killed with its run ends before long.
     while world
         .alive
@@ -220,8 +228,11 @@ fn canonical(world: &World) -> String {
     history.commands = 0;
     history.last_end = None;
     history.group = None;
+    history.run_started = None;
+    history.run_ended = None;
     history.reason.clear();
     history.refusal.clear();
+    machine.journal = Journal::new();
     if Ok(&machine.options) == world.files.as_ref() {
         machine.options = Options::default();
     }

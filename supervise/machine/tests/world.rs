@@ -10,8 +10,8 @@ use servicedir::signal::Signal;
 use servicedir::status::{self, End, Status};
 use servicedir::tai64n::Tai64n;
 
-use super::super::Machine;
-use crate::event::{Action, Event, Job, Moment, Notice};
+use super::super::{Machine, State};
+use crate::event::{Action, Event, Job, Moment, Notice, Unread};
 
 /// What a process is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -57,6 +57,10 @@ pub(crate) enum At {
     Options(Options),
     /// From now on they have this fault.
     Fault(&'static str),
+    /// From now on they cannot be read, for this errno.
+    Unreadable(i32),
+    /// The last process of the group that is stopped has ended.
+    GroupEmpty,
     /// From now on fork(2) fails with this errno, or not.
     Fork(Option<i32>),
     /// The supervise was killed; another one goes on.
@@ -70,12 +74,16 @@ pub(crate) struct World {
     /// Milliseconds on the made-up clock.
     pub(crate) now: u64,
     zero: Instant,
-    pub(crate) files: Result<Options, String>,
+    pub(crate) files: Result<Options, Unread>,
     pub(crate) finish: bool,
     pub(crate) check: bool,
     /// The letters of the scripts in `control/`.
     pub(crate) scripts: &'static str,
     pub(crate) fork: Option<i32>,
+    /// Runs leave other processes in their groups.
+    pub(crate) children: bool,
+    /// The group that is watched, by its leader that has ended.
+    rest: Option<Pid>,
     pub(crate) alive: Vec<(Pid, Role)>,
     /// The process whose end is being told.
     zombie: Option<Pid>,
@@ -165,6 +173,8 @@ impl World {
             check: false,
             scripts: "",
             fork: None,
+            children: false,
+            rest: None,
             alive: Vec::new(),
             zombie: None,
             decided: false,
@@ -188,6 +198,11 @@ impl World {
 
     pub(crate) fn with_check(mut self) -> Self {
         self.check = true;
+        self
+    }
+
+    pub(crate) fn with_children(mut self) -> Self {
+        self.children = true;
         self
     }
 
@@ -220,6 +235,11 @@ impl World {
 
     pub(crate) fn record(&self) -> status::Record {
         self.status().record.unwrap()
+    }
+
+    /// Whether `finish` is due, and was not started.
+    pub(crate) fn finish_waits(&self) -> bool {
+        matches!(&self.machine.state, State::Finish(finish) if finish.process.is_none())
     }
 
     /// Supervisor's name for the state.
@@ -268,7 +288,18 @@ impl World {
             At::Passed => self.pass(),
             At::Notice(notice) => self.step(Event::Notice(notice.clone())),
             At::Options(options) => self.file_change(Ok(options.clone())),
-            At::Fault(fault) => self.file_change(Err((*fault).to_owned())),
+            At::Fault(fault) => self.file_change(Err(Unread::Fault((*fault).to_owned()))),
+            At::Unreadable(errno) => {
+                self.files = Err(Unread::Passing(
+                    "options: unable to read".to_owned(),
+                    *errno,
+                ));
+                Vec::new()
+            }
+            At::GroupEmpty => {
+                assert!(self.rest.take().is_some(), "no group is awaited");
+                self.step(Event::GroupEmpty)
+            }
             At::Fork(errno) => {
                 self.fork = *errno;
                 Vec::new()
@@ -277,7 +308,7 @@ impl World {
         }
     }
 
-    fn file_change(&mut self, files: Result<Options, String>) -> Vec<String> {
+    fn file_change(&mut self, files: Result<Options, Unread>) -> Vec<String> {
         self.files = files;
         Vec::new()
     }
@@ -372,7 +403,7 @@ impl World {
             }
             Action::Signal { to, signal, group } => {
                 let role = self.alive.iter().find(|(pid, _)| *pid == to);
-                let dying = group && self.zombie == Some(to);
+                let dying = group && (self.zombie == Some(to) || self.rest == Some(to));
                 assert!(role.is_some() || dying, "{signal} to nobody: {to:?}");
                 let name = signal.to_string();
                 let mut word = name.strip_prefix("SIG").unwrap_or(&name).to_owned();
@@ -390,6 +421,11 @@ impl World {
                 }
                 (Some(word), None)
             }
+            Action::AwaitGroup(leader) if self.children => {
+                self.rest = Some(leader);
+                (None, None)
+            }
+            Action::AwaitGroup(_) => (None, Some(Event::GroupEmpty)),
             Action::Warn(message) => {
                 self.warnings.push(message.to_string());
                 (None, None)

@@ -11,8 +11,8 @@ use servicedir::layout::{CHECK, CONTROL_SCRIPTS, ERRLOG, FINISH, LOG, Layout, RU
 use servicedir::options::{Options, Ready};
 use servicedir::process::Identity;
 
-use super::fork::{self, Program, RunContext, c_string};
-use super::go_ahead::Held;
+use crate::child::fork::{self, Program, RunContext, c_string};
+use crate::child::go_ahead::Held;
 use crate::event::Job;
 use crate::files::state_dir::StateDir;
 use crate::message::{Message, warn};
@@ -77,7 +77,7 @@ impl Launcher {
             Job::Check => CHECK.to_owned(),
             Job::Script { letter, .. } => format!("{CONTROL_SCRIPTS}/{}", char::from(letter)),
         };
-        if !fork::is_executable(&file) {
+        if !fork::is_executable(&file)? {
             return Ok(None);
         }
         let arguments = match job {
