@@ -157,7 +157,11 @@ impl What {
             | Self::NoFiles
             | Self::SameName(_)
             | Self::Unreadable(_) => Level::Fault,
-            Self::Fcgi | Self::Plugin | Self::ResultHandler | Self::OpenServer => Level::Refused,
+            Self::Fcgi
+            | Self::Plugin
+            | Self::ResultHandler
+            | Self::OpenServer
+            | Self::StripAnsi => Level::Refused,
             Self::UnknownKey
             | Self::UnknownSection
             | Self::NoSupervisord
@@ -166,7 +170,6 @@ impl What {
             | Self::SharedLog(_)
             | Self::StderrIgnored
             | Self::StderrElsewhere
-            | Self::StripAnsi
             | Self::MemberPriority(_)
             | Self::NoUser(_)
             | Self::NoExitCodes

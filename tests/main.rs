@@ -22,8 +22,10 @@ mod supervise;
 mod support;
 mod sv;
 mod svc;
+mod svcapture;
 #[cfg(feature = "supervisor")]
 mod svctl;
+mod svevent;
 #[cfg(feature = "svhttpd")]
 mod svhttpd;
 #[cfg(feature = "supervisor")]

@@ -34,6 +34,7 @@ fn the_files_have_their_modes_whatever_the_umask_is() {
             ("status", 0o644),
             ("pid", 0o644),
             ("stat", 0o644),
+            ("journal", 0o644),
         ] {
             assert_eq!(mode(&service, name), wanted, "{umask}: {name}");
         }
@@ -46,7 +47,10 @@ fn the_files_have_their_modes_whatever_the_umask_is() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, ["control", "lock", "ok", "pid", "stat", "status"]);
+        assert_eq!(
+            names,
+            ["control", "journal", "lock", "ok", "pid", "stat", "status"]
+        );
         let holder = fs::read_to_string(service.state_file("lock")).unwrap();
         assert_eq!(holder, format!("{}\n", supervise.pid()));
     }

@@ -35,6 +35,8 @@ pub fn program(name: &str) -> &'static Path {
         "runsv" => env!("CARGO_BIN_EXE_runsv"),
         "runsvchdir" => env!("CARGO_BIN_EXE_runsvchdir"),
         "sv" => env!("CARGO_BIN_EXE_sv"),
+        "svevent" => env!("CARGO_BIN_EXE_svevent"),
+        "svcapture" => env!("CARGO_BIN_EXE_svcapture"),
         "svok" => env!("CARGO_BIN_EXE_svok"),
         "svlogd" => env!("CARGO_BIN_EXE_svlogd"),
         "tai64n" => env!("CARGO_BIN_EXE_tai64n"),

@@ -50,6 +50,7 @@ def look(path):
         }.get(restart, "never")
         info["stopasgroup"] = process.stopasgroup
         info["umask"] = process.umask
+        info["everyone"] = found.configroot.supervisord.user or "none"
         info["argv"] = shlex.split(info["command"])
         info["environment"] = sorted("%s=%s" % pair for pair in process.environment.items())
         print(" ".join(show(key, value) for key, value in sorted(info.items())))

@@ -176,7 +176,9 @@ fn differences(process: &Process, dir: &Path) -> Vec<String> {
         .user
         .as_ref()
         .map_or("none".into(), ToString::to_string);
-    same("uid", theirs("uid"), user);
+    // Without a user of its own a program has that of supervisord.
+    let own = Some(theirs("uid")).filter(|own| own != "none");
+    same("uid", own.unwrap_or_else(|| theirs("everyone")), user);
     let directory = options.directory.clone().unwrap().display().to_string();
     let expected = Some(theirs("directory")).filter(|directory| directory != "none");
     same(
@@ -218,7 +220,7 @@ fn differences(process: &Process, dir: &Path) -> Vec<String> {
             format!("{}={text}", name.to_str().unwrap())
         })
         .chain(through_env)
-        .filter(|pair| !pair.starts_with("SUPERVISOR_PROCESS_NAME="))
+        .filter(|pair| !pair.starts_with("SUPERVISOR_PROCESS_NAME=") && !pair.starts_with("SVDIR="))
         .collect();
     environment.sort();
     let url = |pair: &&str| !pair.starts_with("SUPERVISOR_SERVER_URL=");

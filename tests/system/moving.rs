@@ -170,7 +170,7 @@ END
     ));
     assert_eq!(line(&said, "gone"), "yes");
     assert_eq!(
-        line(&said, "status"),
+        line(&said, "status").trim_end(),
         "worker:worker_01                 RUNNING"
     );
     assert_eq!(line(&said, "user"), "nobody");
