@@ -113,6 +113,11 @@ fn history(object: &mut Object<'_>, record: Option<&Record>) {
     let next = record.and_then(|record| record.next_start);
     object.text("next_start", next.and_then(time));
     object.plain("commands", record.map(|record| record.commands));
+    let run_started = record.and_then(|record| record.run_started);
+    object.text("run_started", run_started.and_then(time));
+    let run_ended = record.and_then(|record| record.run_ended);
+    object.text("run_ended", run_ended.and_then(time));
+    object.plain("journal", record.map(|record| record.journal));
 }
 
 fn identity(object: &mut Object<'_>, record: Option<&Record>) {
