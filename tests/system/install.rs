@@ -132,8 +132,12 @@ fn scripts_call_the_programs_where_they_are() {
         for line in code {
             assert!(!line.contains("/usr/local/bin"), "{path}: {line}");
             for name in ["svc", "svok", "svstat", "svscan", "readproctitle"] {
+                // Text between quotes is a message, unless a command stands in it.
                 let bare = line
-                    .split(['\t', ' ', '(', '`', ';', '|'])
+                    .split('"')
+                    .enumerate()
+                    .filter(|(at, part)| at % 2 == 0 || part.contains("$("))
+                    .flat_map(|(_, part)| part.split(['\t', ' ', '(', '`', ';', '|']))
                     .any(|word| word == name);
                 let is_help = line.contains("usage:") || line.starts_with("Runs ");
                 assert!(!bare || is_help, "{path}: {line}");
